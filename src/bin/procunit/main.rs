@@ -1,0 +1,3 @@
+//! The `procunit` command.
+
+fn main() {}

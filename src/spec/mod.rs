@@ -1,0 +1,1 @@
+//! What a caller wants of a proc. No unit strings, no handles.

@@ -1,0 +1,3 @@
+//! Statuses and what decides them. Pure: no IO, no clock, no tokio, no zbus.
+
+pub mod snapshot;
