@@ -1,3 +1,13 @@
 //! Statuses and what decides them. Pure: no IO, no clock, no tokio, no zbus.
+//!
+//! [`snapshot`] holds what was read, [`observe`] says what it means, [`machine`] decides what that does to the
+//! one status, [`exit`] knows how processes end, [`history`] keeps what happened.
 
+pub mod exit;
+pub mod history;
+pub mod machine;
+pub mod observe;
+mod proc_status;
 pub mod snapshot;
+
+pub use proc_status::{FailReason, Found, ProcStatus, StatusAt, StatusKind};

@@ -1,0 +1,93 @@
+//! The transitions of a proc, newest kept.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::proc_status::{ProcStatus, StatusKind};
+use crate::id::InvocationId;
+use crate::time::Timestamp;
+
+/// One move of a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Its place in the proc's life, from 0 without gaps.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The status before.
+    pub from: StatusKind,
+    /// The status after.
+    pub to: ProcStatus,
+    /// What decided it.
+    pub cause: Cause,
+    /// The run it belongs to, where systemd had named it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<InvocationId>,
+}
+
+/// The kind of fact that moved a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// Exec succeeded.
+    Exec,
+    /// The proc said so, or its probe passed.
+    Announced,
+    /// A stop of ours was delivered.
+    StopDelivered,
+    /// systemd was seen ending it.
+    Deactivating,
+    /// The main process is over.
+    Exit,
+    /// The process could not be set up.
+    SetupFailed,
+    /// It is gone and nobody saw the end.
+    Lost,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exec => "exec succeeded",
+            Self::Announced => "announced",
+            Self::StopDelivered => "stop delivered",
+            Self::Deactivating => "systemd ends it",
+            Self::Exit => "main process over",
+            Self::SetupFailed => "setup failed",
+            Self::Lost => "lost",
+        })
+    }
+}
+
+/// The newest transitions, oldest first.
+///
+/// Bounded: what was dropped is counted, and `seq` shows where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    kept: VecDeque<Transition>,
+    dropped: u64,
+}
+
+impl History {
+    /// Adds one; beyond `limit` kept ones the oldest is dropped and counted.
+    pub fn push(&mut self, transition: Transition, limit: usize) {
+        self.kept.push_back(transition);
+        while self.kept.len() > limit {
+            self.kept.pop_front();
+            self.dropped += 1;
+        }
+    }
+
+    /// The kept ones, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Transition> {
+        self.kept.iter()
+    }
+
+    /// How many were dropped.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
