@@ -1,10 +1,14 @@
 //! Points in time and spans as systemd writes them: leaf values. This module reads no clock.
 
+mod span;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use span::{BadSpan, Span, format_span, parse_span};
 
 /// A point in time: microseconds since 1970-01-01 UTC, the unit of every systemd timestamp property.
 ///

@@ -5,8 +5,10 @@
 mod escape;
 mod invocation;
 mod proc_id;
+mod tie;
 mod unit_name;
 
 pub use invocation::{BadInvocationId, InvocationId};
 pub use proc_id::{BadProcId, ProcId};
+pub use tie::TieName;
 pub use unit_name::{BadUnitName, SliceName, UnitName};

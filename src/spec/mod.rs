@@ -1,1 +1,24 @@
-//! What a caller wants of a proc. No unit strings, no handles.
+//! What a caller wants: one proc, checked and then fixed. No IO, no clock, no unit strings.
+//!
+//! A [`ProcSpec`] says *what* is to run, never *how* a launcher does it: it knows no D-Bus, no systemd version and
+//! no handle. What only the machine can tell (is the program there, is the directory) is the launcher's check; all
+//! else is refused here, naming the field ([`SpecError`]).
+//!
+//! The one exception to "no IO" is [`ProcSpec::current`], which reads this process's own path and arguments.
+
+mod builder;
+mod current;
+pub mod defaults;
+mod environment;
+mod error;
+mod proc_spec;
+mod stdio;
+mod stop;
+
+pub use builder::ProcSpecBuilder;
+pub use current::CurrentError;
+pub use environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_flaw};
+pub use error::{Field, Flaw, SpecError};
+pub use proc_spec::{Lifetime, ProcSpec};
+pub use stdio::{Input, Output, Stdio};
+pub use stop::StopPolicy;

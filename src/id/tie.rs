@@ -1,0 +1,49 @@
+//! What systemd calls the holder that ties procs to their manager.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of the service that ends exactly when its manager does, such as `procunit_tie-8fq2.service`.
+///
+/// It is no proc: its prefix ends in `_`, so [`crate::id::UnitName::PATTERN`] never matches it. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TieName(Arc<str>);
+
+impl TieName {
+    /// What every holder starts with.
+    pub const PREFIX: &'static str = "procunit_tie-";
+    /// Matches every holder, for `ListUnitsByPatterns`.
+    pub const PATTERN: &'static str = "procunit_tie-*.service";
+
+    /// The holder of the manager that `token` names. A token is letters and digits alone.
+    pub fn new(token: &str) -> Self {
+        debug_assert!(
+            !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{token:?}"
+        );
+        Self(format!("{}{token}.service", Self::PREFIX).into())
+    }
+
+    /// The name as systemd takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for TieName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TieName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for TieName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}

@@ -1,0 +1,293 @@
+//! Takes a spec together and checks it. Every check that needs no machine is here.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use super::defaults;
+use super::environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_flaw};
+use super::error::{Field, Flaw, SpecError};
+use super::proc_spec::{Lifetime, ProcSpec};
+use super::stdio::{Input, Output, Stdio};
+use super::stop::{StopPolicy, check_span};
+use crate::id::ProcId;
+use crate::signal::Signal;
+
+/// Collects a [`ProcSpec`]. Nothing is checked before [`build`](Self::build); a later call of a setter wins.
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ProcSpecBuilder {
+    id: ProcId,
+    program: OsString,
+    arg0: Option<OsString>,
+    args: Vec<OsString>,
+    env_base: EnvBase,
+    env: BTreeMap<OsString, Option<OsString>>,
+    cwd: Option<OsString>,
+    umask: Option<u32>,
+    rank: Option<u32>,
+    label: Option<String>,
+    stdio: Stdio,
+    stop_signal: Signal,
+    stop_timeout: Duration,
+    backstop: Duration,
+    lifetime: Lifetime,
+    runtime_max: Option<Duration>,
+    properties: Vec<(String, String)>,
+}
+
+impl ProcSpecBuilder {
+    pub(super) fn new(id: ProcId, program: OsString) -> Self {
+        Self {
+            id,
+            program,
+            arg0: None,
+            args: Vec::new(),
+            env_base: EnvBase::default(),
+            env: BTreeMap::new(),
+            cwd: None,
+            umask: None,
+            rank: None,
+            label: None,
+            stdio: Stdio::default(),
+            stop_signal: defaults::STOP_SIGNAL,
+            stop_timeout: defaults::STOP_TIMEOUT,
+            backstop: defaults::BACKSTOP,
+            lifetime: Lifetime::default(),
+            runtime_max: None,
+            properties: Vec::new(),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets `argv[0]`, which is otherwise the program as it was given.
+    pub fn arg0(mut self, arg0: impl Into<OsString>) -> Self {
+        self.arg0 = Some(arg0.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.insert(name.into(), Some(value.into()));
+        self
+    }
+
+    /// Sets environment variables.
+    pub fn envs(
+        mut self,
+        entries: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+    ) -> Self {
+        self.env.extend(entries.into_iter().map(|(name, value)| (name.into(), Some(value.into()))));
+        self
+    }
+
+    /// Removes an environment variable that the proc would otherwise get.
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.env.insert(name.into(), None);
+        self
+    }
+
+    /// Whether to start from [`EnvBase::CLEAN`] alone instead of the caller's whole environment.
+    pub fn clean_env(mut self, clean: bool) -> Self {
+        self.env_base = if clean { EnvBase::Clean } else { EnvBase::Caller };
+        self
+    }
+
+    /// Sets the working directory. A relative one is the launcher's to resolve against the caller's.
+    pub fn cwd(mut self, cwd: impl Into<OsString>) -> Self {
+        self.cwd = Some(cwd.into());
+        self
+    }
+
+    /// Sets the file mode creation mask, at most `0o777`.
+    pub fn umask(mut self, umask: u32) -> Self {
+        self.umask = Some(umask);
+        self
+    }
+
+    /// Sets its number among its like.
+    pub fn rank(mut self, rank: u32) -> Self {
+        self.rank = Some(rank);
+        self
+    }
+
+    /// Sets what people read in its place: one line of text.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Sets standard input; `/dev/null` otherwise.
+    pub fn stdin(mut self, stdin: impl Into<Input>) -> Self {
+        self.stdio.stdin = stdin.into();
+        self
+    }
+
+    /// Sets standard output; the journal otherwise.
+    pub fn stdout(mut self, stdout: impl Into<Output>) -> Self {
+        self.stdio.stdout = stdout.into();
+        self
+    }
+
+    /// Sets standard error; the journal otherwise.
+    pub fn stderr(mut self, stderr: impl Into<Output>) -> Self {
+        self.stdio.stderr = stderr.into();
+        self
+    }
+
+    /// Sets what asks it to end; SIGTERM otherwise.
+    pub fn stop_signal(mut self, signal: Signal) -> Self {
+        self.stop_signal = signal;
+        self
+    }
+
+    /// Sets the time from the stop signal to SIGKILL; zero kills at once.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
+    /// Sets the unit's own stop timeout, which is the longest any stop takes. It must be finite and not zero.
+    pub fn backstop(mut self, backstop: Duration) -> Self {
+        self.backstop = backstop;
+        self
+    }
+
+    /// Sets whether it ends with its manager; [`Lifetime::Attached`] otherwise.
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Sets the longest it may run; it must be finite and not zero.
+    pub fn runtime_max(mut self, limit: Duration) -> Self {
+        self.runtime_max = Some(limit);
+        self
+    }
+
+    /// Adds a service property as a unit file would have it, such as `MemoryMax` and `512M`.
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// Checks everything that needs no machine.
+    ///
+    /// # Errors
+    /// The first field that cannot be, and why.
+    pub fn build(self) -> Result<ProcSpec, SpecError> {
+        if let Some(limit) = self.runtime_max {
+            check_span(Field::RuntimeMax, limit)?;
+        }
+        let program = nonempty(Field::Program, text(Field::Program, self.program)?)?;
+        Ok(ProcSpec {
+            argv: argv(&program, self.arg0, self.args)?,
+            program,
+            environment: Environment { base: self.env_base, changes: changes(self.env)? },
+            cwd: self.cwd.map(cwd).transpose()?,
+            umask: self.umask.map(umask).transpose()?,
+            rank: self.rank,
+            label: self.label.map(label).transpose()?,
+            stdio: self.stdio,
+            stop: StopPolicy::new(self.stop_signal, self.stop_timeout, self.backstop)?,
+            lifetime: self.lifetime,
+            runtime_max: self.runtime_max,
+            properties: properties(self.properties)?,
+            id: self.id,
+        })
+    }
+}
+
+impl fmt::Debug for ProcSpecBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcSpecBuilder")
+            .field("id", &self.id)
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The text of what D-Bus must carry.
+fn text(field: Field, value: OsString) -> Result<String, SpecError> {
+    match value_flaw(value.as_bytes()) {
+        Some(flaw) => Err(SpecError::new(field, flaw)),
+        None => value.into_string().map_err(|_| SpecError::new(field, Flaw::NotUtf8)),
+    }
+}
+
+fn nonempty(field: Field, value: String) -> Result<String, SpecError> {
+    if value.is_empty() { Err(SpecError::new(field, Flaw::Empty)) } else { Ok(value) }
+}
+
+fn argv(program: &str, arg0: Option<OsString>, args: Vec<OsString>) -> Result<Vec<String>, SpecError> {
+    let arg0 = arg0.unwrap_or_else(|| program.into());
+    let all = std::iter::once(arg0).chain(args).enumerate();
+    all.map(|(index, arg)| text(Field::Arg(index), arg)).collect()
+}
+
+fn changes(env: BTreeMap<OsString, Option<OsString>>) -> Result<BTreeMap<String, Option<String>>, SpecError> {
+    let count = env.values().flatten().count();
+    let max = defaults::ENVIRONMENT_ENTRIES_MAX;
+    if count > max {
+        return Err(SpecError::new(Field::Environment, Flaw::TooMany { count, max }));
+    }
+    env.into_iter().map(|(name, value)| change(&name, value)).collect()
+}
+
+fn change(name: &OsStr, value: Option<OsString>) -> Result<(String, Option<String>), SpecError> {
+    let shown = name.to_string_lossy().into_owned();
+    if let Some(flaw) = name_flaw(name.as_bytes()) {
+        return Err(SpecError::new(Field::EnvName(shown), flaw));
+    }
+    // Who removes one of systemd's gets just that; what the proc is cannot be hidden from it.
+    let name = shown.as_str();
+    if OWN.contains(&name) || (value.is_some() && PER_SERVICE.contains(&name)) {
+        return Err(SpecError::new(Field::EnvName(shown), Flaw::Reserved));
+    }
+    let value = value.map(|value| text(Field::EnvValue(shown.clone()), value)).transpose()?;
+    Ok((shown, value))
+}
+
+fn cwd(cwd: OsString) -> Result<String, SpecError> {
+    nonempty(Field::Cwd, text(Field::Cwd, cwd)?)
+}
+
+fn umask(mask: u32) -> Result<u32, SpecError> {
+    if mask > 0o777 { Err(SpecError::new(Field::Umask, Flaw::BadMode(mask))) } else { Ok(mask) }
+}
+
+fn label(label: String) -> Result<String, SpecError> {
+    let (len, max) = (label.len(), defaults::LABEL_MAX);
+    if len > max {
+        return Err(SpecError::new(Field::Label, Flaw::TooLong { len, max }));
+    }
+    match label.chars().find(|c| c.is_control()) {
+        Some(found) => Err(SpecError::new(Field::Label, Flaw::Control(found))),
+        None => nonempty(Field::Label, label),
+    }
+}
+
+fn properties(given: Vec<(String, String)>) -> Result<Vec<(String, String)>, SpecError> {
+    for (name, value) in &given {
+        let flaw = if name.is_empty() { Some(Flaw::Empty) } else { value_flaw(value.as_bytes()) };
+        if let Some(flaw) = flaw {
+            return Err(SpecError::new(Field::Property(name.clone()), flaw));
+        }
+    }
+    Ok(given)
+}

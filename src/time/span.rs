@@ -1,0 +1,153 @@
+//! Lengths of time as systemd reads and writes them, see systemd.time(7).
+
+use std::time::Duration;
+
+/// A length of time, or no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// That long, in whole microseconds.
+    Finite(Duration),
+    /// No limit: `infinity`.
+    Infinity,
+}
+
+/// Text that is not a length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a length of time (write 90, 1.5s, 5min 20s or infinity)")]
+pub struct BadSpan(pub(super) String);
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+const MINUTE: u64 = 60 * MICROS_PER_SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const WEEK: u64 = 7 * DAY;
+/// 30.4368 days and 365.25 days: `USEC_PER_MONTH`, `USEC_PER_YEAR` (time-util.h).
+const MONTH: u64 = 2_629_800 * MICROS_PER_SECOND;
+const YEAR: u64 = 31_557_600 * MICROS_PER_SECOND;
+
+/// The units systemd knows, with their microseconds (`extract_multiplier`, time-util.c). `M` is a month and `m`
+/// a minute.
+const UNITS: [(&str, u64); 29] = [
+    ("seconds", MICROS_PER_SECOND),
+    ("second", MICROS_PER_SECOND),
+    ("sec", MICROS_PER_SECOND),
+    ("s", MICROS_PER_SECOND),
+    ("minutes", MINUTE),
+    ("minute", MINUTE),
+    ("min", MINUTE),
+    ("m", MINUTE),
+    ("hours", HOUR),
+    ("hour", HOUR),
+    ("hr", HOUR),
+    ("h", HOUR),
+    ("days", DAY),
+    ("day", DAY),
+    ("d", DAY),
+    ("weeks", WEEK),
+    ("week", WEEK),
+    ("w", WEEK),
+    ("months", MONTH),
+    ("month", MONTH),
+    ("M", MONTH),
+    ("years", YEAR),
+    ("year", YEAR),
+    ("y", YEAR),
+    ("msec", 1_000),
+    ("ms", 1_000),
+    ("usec", 1),
+    ("us", 1),
+    ("\u{b5}s", 1),
+];
+
+/// Reads a length of time as systemd does: numbers with units, added up; a number alone is in seconds; `infinity`.
+///
+/// # Errors
+/// When the text is no such thing, or more than 64 bits of microseconds.
+pub fn parse_span(text: &str) -> Result<Span, BadSpan> {
+    let bad = || BadSpan(text.to_owned());
+    if text.trim() == "infinity" {
+        return Ok(Span::Infinity);
+    }
+    let micros = sum(text.trim(), MICROS_PER_SECOND).ok_or_else(bad)?;
+    Ok(Span::Finite(Duration::from_micros(micros)))
+}
+
+/// The microseconds of `NUMBER[UNIT] ...`; a number without a unit counts `default` each.
+fn sum(text: &str, default: u64) -> Option<u64> {
+    let mut rest = text;
+    let mut total = 0_u64;
+    loop {
+        let (micros, tail) = term(rest, default)?;
+        total = total.checked_add(micros)?;
+        rest = tail.trim_start();
+        if rest.is_empty() {
+            // All ones is how systemd writes "no limit".
+            return (total != u64::MAX).then_some(total);
+        }
+    }
+}
+
+/// One number with its unit, and what follows it.
+fn term(text: &str, default: u64) -> Option<(u64, &str)> {
+    let (whole, rest) = digits(text);
+    let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), digits);
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let rest = rest.trim_start();
+    let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(end);
+    let scale = if unit.is_empty() { default } else { unit_micros(unit)? };
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    Some((whole.checked_mul(scale)?.checked_add(part(fraction, scale))?, rest))
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+fn unit_micros(unit: &str) -> Option<u64> {
+    UNITS.iter().find(|(name, _)| *name == unit).map(|(_, micros)| *micros)
+}
+
+/// The microseconds of the digits after the point; what is less than one is cut off.
+fn part(fraction: &str, scale: u64) -> u64 {
+    let mut step = scale;
+    fraction.bytes().fold(0, |total, digit| {
+        step /= 10;
+        total + u64::from(digit - b'0') * step
+    })
+}
+
+/// Writes a length of time as systemd does, in at most two units, so that a person reads it at a glance:
+/// `5min 20s`, `1h 3min`, `850ms`. Below a minute there are at most three decimals: `1.250s`.
+pub fn format_span(span: Duration) -> String {
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    match micros {
+        0 => "0s".to_owned(),
+        1..=999 => format!("{micros}us"),
+        1_000..=999_999 => format!("{}ms", micros / 1_000),
+        _ if micros < MINUTE => seconds(micros / 1_000),
+        _ => two_units(micros),
+    }
+}
+
+/// Seconds with the milliseconds that are there.
+fn seconds(millis: u64) -> String {
+    match millis % 1_000 {
+        0 => format!("{}s", millis / 1_000),
+        rest => format!("{}.{rest:03}s", millis / 1_000),
+    }
+}
+
+fn two_units(micros: u64) -> String {
+    const STEPS: [(&str, u64); 5] =
+        [("w", WEEK), ("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", MICROS_PER_SECOND)];
+    let first = STEPS.iter().position(|(_, length)| micros >= *length).unwrap_or(STEPS.len() - 1);
+    let (name, length) = STEPS[first];
+    let head = format!("{}{name}", micros / length);
+    match STEPS.get(first + 1).map(|(name, step)| (micros % length / step, name)) {
+        Some((count, name)) if count > 0 => format!("{head} {count}{name}"),
+        _ => head,
+    }
+}
