@@ -1,0 +1,166 @@
+//! What can go wrong at a launcher: one enum per operation, sources kept.
+
+use std::path::PathBuf;
+
+use crate::id::ProcId;
+use crate::spec::SpecError;
+use crate::status::FailReason;
+
+/// The error underneath: a bus error, an OS error, or that of a launcher of the caller's own.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a proc was not started. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// The spec cannot be launched as it stands.
+    #[error("invalid spec: {0}")]
+    InvalidSpec(#[from] SpecError),
+    /// A proc of this id is not over, or a detached one that is over has not been removed.
+    #[error("{id} exists already; stop or remove it first, or choose another name")]
+    AlreadyExists {
+        /// The id.
+        id: ProcId,
+    },
+    /// The proc of this id is over, but another client still holds its unit.
+    #[error("{id} is over, but another client still holds its unit; try again when that client lets go")]
+    NameHeld {
+        /// The id.
+        id: ProcId,
+    },
+    /// No program of that name.
+    #[error("{program}: not found{}", searched.as_deref().map(|path| format!(" in {path}")).unwrap_or_default())]
+    NotFound {
+        /// What was looked for, as the caller wrote it.
+        program: String,
+        /// The PATH that was searched, for a bare name.
+        searched: Option<String>,
+    },
+    /// There is such a file, and it cannot be executed.
+    #[error("{path}: {why}", path = path.display())]
+    NotExecutable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The working directory cannot be used.
+    #[error("working directory {path}: {source}", path = path.display())]
+    WorkingDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The process could not be set up, so that the program was never executed.
+    #[error("{id} was not started: {reason}")]
+    Setup {
+        /// The id.
+        id: ProcId,
+        /// The step that failed, or why there was no process.
+        reason: FailReason,
+    },
+    /// Somebody stopped it before the program was executed.
+    #[error("{id} was stopped before its program ran (start job: {result})")]
+    Interrupted {
+        /// The id.
+        id: ProcId,
+        /// systemd's word for the end of the start job.
+        result: String,
+    },
+    /// The launcher cannot be reached.
+    #[error("{what}; {remedy}")]
+    Unreachable {
+        /// What cannot be reached.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// The launcher said no.
+    #[error("{id} was refused: {message} ({name})")]
+    Rejected {
+        /// The id.
+        id: ProcId,
+        /// The launcher's own name of the error, such as `org.freedesktop.DBus.Error.AccessDenied`.
+        name: String,
+        /// Its words.
+        message: String,
+        /// The error.
+        #[source]
+        source: Source,
+    },
+    /// The manager is gone.
+    #[error("the manager is gone")]
+    Closed,
+    /// The operating system said no.
+    #[error("{doing}: {source}")]
+    Os {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a signal or a stop was not delivered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliverError {
+    /// Nothing of the proc is there to take it.
+    #[error("nothing of it is left")]
+    Gone,
+    /// The launcher has no way to do that.
+    #[error("the launcher cannot do that: {0}")]
+    Unsupported(&'static str),
+    /// The launcher could not deliver it.
+    #[error("not delivered: {0}")]
+    Failed(#[source] Source),
+}
+
+/// Why a proc was not adopted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// No proc of this id is known, running or ended.
+    #[error("no proc {id}")]
+    NotFound {
+        /// The id.
+        id: ProcId,
+    },
+    /// A unit has the name, and procunit did not make it.
+    #[error("{unit} was not started by procunit: {why}")]
+    NotOurs {
+        /// The unit.
+        unit: String,
+        /// What tells.
+        why: &'static str,
+    },
+    /// The manager is gone.
+    #[error("the manager is gone")]
+    Closed,
+    /// This manager holds it already.
+    #[error("{id} is held already")]
+    AlreadyHeld {
+        /// The id.
+        id: ProcId,
+    },
+    /// The launcher could not be asked.
+    #[error("cannot look at {id}: {source}")]
+    Launcher {
+        /// The id.
+        id: ProcId,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+}
+
+/// Why the procs could not be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot list procs: {0}")]
+pub struct SurveyError(#[source] pub Source);

@@ -1,0 +1,155 @@
+//! What a backend is: it starts, signals and reports facts. It never decides a status.
+//!
+//! A third backend implements [`ProcLauncher`] and [`ProcRun`]; [`systemd`] is the model.
+
+mod error;
+pub mod systemd;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use error::{AdoptError, DeliverError, LaunchError, SurveyError};
+
+use crate::id::{ProcId, UnitName};
+use crate::signal::Signal;
+use crate::spec::{Lifetime, ProcSpec, StopPolicy};
+use crate::status::details::UnitDetails;
+use crate::status::machine::Event;
+use crate::status::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// A boxed future, so that the traits stay object-safe.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Starts procs and finds started ones.
+///
+/// Every method may be called from any task of the runtime the launcher was made in, and none may block a
+/// thread.
+pub trait ProcLauncher: Send + Sync + 'static {
+    /// The launcher's name, as `--launcher` takes it.
+    fn name(&self) -> &'static str;
+
+    /// Starts a proc and answers when exec has succeeded, also where the program is over by then.
+    ///
+    /// From then on every fact about the run goes to `facts`, in the order in which it became known; facts may
+    /// go there before the answer. On an error nothing is left: no process, unit or name.
+    ///
+    /// Dropping the future may leave the proc started; a manager never does that.
+    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>>;
+
+    /// Takes hold of a proc that somebody else started, whether it is over or not.
+    ///
+    /// The answer carries what it looked like; later facts go to `facts`.
+    fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>>;
+
+    /// What is there of this user's procs, held by anybody or by nobody. Changes nothing and takes no hold.
+    fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>>;
+}
+
+/// One run of a proc, held. Dropping it gives up the hold and ends nothing.
+///
+/// The methods only initiate: what follows from them arrives as facts.
+pub trait ProcRun: Send + Sync {
+    /// The unit, for launchers that have one.
+    fn unit(&self) -> Option<&UnitName>;
+
+    /// Delivers the stop signal to the whole tree and keeps anything from starting the proc again.
+    ///
+    /// `Ok` says that it was delivered.
+    fn stop(&self) -> BoxFuture<'_, Result<(), DeliverError>>;
+
+    /// Delivers SIGKILL to the whole tree.
+    fn kill(&self) -> BoxFuture<'_, Result<(), DeliverError>>;
+
+    /// Delivers a signal, which changes no status by itself.
+    fn signal(&self, signal: Signal, to: Target) -> BoxFuture<'_, Result<(), DeliverError>>;
+
+    /// The processes that are left of it; `None` where that cannot be told.
+    fn processes(&self) -> BoxFuture<'_, Option<Vec<u32>>>;
+
+    /// What it was given and what it has used, as far as that can still be read.
+    fn details(&self) -> BoxFuture<'_, Option<UnitDetails>>;
+
+    /// Gives up the hold; with `discard`, also what is kept of an ended proc, so that its id is free.
+    fn release(&self, discard: bool) -> BoxFuture<'_, ()>;
+}
+
+/// Which processes of a proc a signal goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The main process alone.
+    Main,
+    /// Every process of it.
+    Tree,
+}
+
+/// A proc whose exec has succeeded.
+pub struct Launched {
+    /// The hold on it.
+    pub run: Box<dyn ProcRun>,
+    /// What about the launch is worth telling, such as an environment entry that could not be passed.
+    pub notes: Vec<String>,
+}
+
+/// A proc that somebody else started.
+pub struct Adopted {
+    /// The hold on it.
+    pub run: Box<dyn ProcRun>,
+    /// What it looked like.
+    pub sighting: Sighting,
+}
+
+/// A proc as found, not held.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// Its id.
+    pub id: ProcId,
+    /// Its unit.
+    pub unit: UnitName,
+    /// What its unit looked like.
+    pub snapshot: Snapshot,
+    /// What it was given and has used.
+    pub details: UnitDetails,
+    /// The processes found in it, main process included; `None` where that was not asked or cannot be told.
+    pub processes: Option<Vec<u32>>,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// How it is ended.
+    pub stop: StopPolicy,
+    /// Its longest run time, where one is set.
+    pub runtime_max: Option<Duration>,
+}
+
+/// Names one run within one manager; a later run of the same id has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RunKey(pub(crate) u64);
+
+/// A fact, as it travels from a launcher to the manager's task.
+#[derive(Debug)]
+pub(crate) struct Fact {
+    pub(crate) key: RunKey,
+    pub(crate) event: Event,
+    pub(crate) at: Timestamp,
+}
+
+/// Where a launcher sends the facts of one run.
+///
+/// Sending never waits and never fails: a manager that is gone reads nothing. A run has a handful of facts in
+/// its life, so the queue behind it is bounded by the runs that are alive.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub(crate) key: RunKey,
+    pub(crate) to: mpsc::UnboundedSender<Fact>,
+}
+
+impl Facts {
+    /// Sends one fact, dated now.
+    pub fn send(&self, event: Event) {
+        let at = Timestamp::from(std::time::SystemTime::now());
+        // Nobody to tell is no fault of the launcher.
+        let _ = self.to.send(Fact { key: self.key, event, at });
+    }
+}

@@ -1,0 +1,222 @@
+//! One launch, from spec to verdict.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::placement::{Place, Seat};
+use super::resolve::Resolved;
+use super::run::SystemdRun;
+use super::{Shared, error, properties, resolve};
+use crate::bus::{BusError, FdSlots, Job};
+use crate::id::UnitName;
+use crate::launcher::{Facts, LaunchError, Launched};
+use crate::spec::{Input, Output, ProcSpec};
+use crate::status::observe::{Main, observe};
+use crate::sys::caller;
+use crate::unit::property::Property;
+use crate::unit::{LaunchContext, PlanNote, UnitPlan, plan};
+
+/// After the start job has ended, how long the signal that says what became of it may take before a look is
+/// made. systemd queues both in the same round of its loop.
+const SIGNAL_AFTER_JOB: Duration = Duration::from_millis(200);
+
+/// Starts the unit and answers when exec has succeeded; on an error nothing of it is left.
+pub(super) async fn launch(
+    shared: &Arc<Shared>,
+    spec: &ProcSpec,
+    facts: Facts,
+) -> Result<Launched, LaunchError> {
+    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
+    let resolved = resolve::resolve(spec, caller)?;
+    let extra = properties::typed(shared, spec).await?;
+    let unit = UnitName::for_proc(spec.id());
+    let Some(verdict) = shared.routes.open(&unit, facts) else {
+        return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
+    };
+    shared.bus.track(&unit);
+    let mut attempt = Attempt { shared, spec, unit, verdict, armed: true };
+    let started = attempt.start(&resolved, &extra).await?;
+    attempt.until_exec(started).await
+}
+
+/// A launch under way. Dropped before its verdict, it takes its route back.
+struct Attempt<'a> {
+    shared: &'a Arc<Shared>,
+    spec: &'a ProcSpec,
+    unit: UnitName,
+    verdict: oneshot::Receiver<Main>,
+    armed: bool,
+}
+
+/// A unit whose start systemd has accepted.
+struct Started {
+    job: Job,
+    seat: Seat,
+    notes: Vec<String>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.shared.routes.close(&self.unit);
+            self.shared.bus.untrack(&self.unit);
+        }
+    }
+}
+
+impl Attempt<'_> {
+    async fn start(&self, resolved: &Resolved, extra: &[Property]) -> Result<Started, LaunchError> {
+        let mut place = self.place().await?;
+        let mut outcome = self.start_at(&mut place, resolved, extra).await?;
+        // A tie that somebody ended is gone, and with it what was tied to it. A new one is made, once.
+        if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
+            drop(place);
+            self.shared.placement.tie_is_gone(&tie).await;
+            place = self.place().await?;
+            outcome = self.start_at(&mut place, resolved, extra).await?;
+        }
+        match outcome {
+            Ok((job, notes)) => {
+                place.made();
+                Ok(Started { job, seat: place.seat.clone(), notes })
+            }
+            Err(BusError::UnitExists { .. }) => Err(self.who_has_the_name().await),
+            Err(refused) => Err(error::of_launch(self.spec.id(), refused)),
+        }
+    }
+
+    async fn place(&self) -> Result<Place<'_>, LaunchError> {
+        let place = self.shared.placement.place(self.spec.lifetime()).await;
+        place.map_err(|source| LaunchError::Os { doing: "making the pipe of the tie", source })
+    }
+
+    /// The inner error is systemd's answer; the outer one says that it was not asked.
+    async fn start_at(
+        &self,
+        place: &mut Place<'_>,
+        resolved: &Resolved,
+        extra: &[Property],
+    ) -> Result<Result<(Job, Vec<String>), BusError>, LaunchError> {
+        let context = LaunchContext {
+            version: self.shared.version,
+            program: resolved.program.clone(),
+            cwd: resolved.cwd.clone(),
+            caller: resolved.caller.clone(),
+            manager_env: match self.shared.manager_env().await {
+                Ok(env) => env,
+                Err(refused) => return Ok(Err(refused)),
+            },
+            slice: place.slice.clone(),
+            tie: place.tie.clone(),
+            extra: extra.to_vec(),
+        };
+        let UnitPlan { name, properties, notes } = plan(self.spec, &context)?;
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let stdio = self.spec.stdio();
+        let fds = FdSlots {
+            stdin: input_fd(&stdio.stdin, stdin.as_fd()),
+            stdout: output_fd(&stdio.stdout, stdout.as_fd()),
+            stderr: output_fd(&stdio.stderr, stderr.as_fd()),
+            tie: place.tie_read.as_ref().map(AsFd::as_fd),
+        };
+        let started = self.shared.bus.start_transient(name.as_str(), &properties, &place.aux, fds).await;
+        Ok(started.map(|job| (job, notes.iter().map(PlanNote::to_string).collect())))
+    }
+
+    /// Waits for the first picture that says something of the main process, and for the end of the start job.
+    ///
+    /// The job's result is no verdict: below systemd 256 it is `failed` for short programs that ran (measured).
+    async fn until_exec(mut self, mut started: Started) -> Result<Launched, LaunchError> {
+        let (main, result) = tokio::select! {
+            biased;
+            Ok(main) = &mut self.verdict => (main, None),
+            result = started.job.ended() => self.after_job(result).await,
+        };
+        match main {
+            Main::Alive(_) | Main::Deactivating(_) | Main::Ended(_) => Ok(self.launched(started)),
+            Main::Failed(reason) => {
+                self.clean_up().await;
+                Err(LaunchError::Setup { id: self.spec.id().clone(), reason })
+            }
+            Main::Pending => {
+                self.clean_up().await;
+                let result = result.unwrap_or_else(|| "unknown".to_owned());
+                Err(LaunchError::Interrupted { id: self.spec.id().clone(), result })
+            }
+        }
+    }
+
+    async fn after_job(&mut self, result: Result<String, BusError>) -> (Main, Option<String>) {
+        let result = match result {
+            Ok(result) => result,
+            // The connection is being made again; its first look sends the picture.
+            Err(_) => return ((&mut self.verdict).await.unwrap_or(Main::Pending), None),
+        };
+        if let Ok(Ok(main)) = timeout(SIGNAL_AFTER_JOB, &mut self.verdict).await {
+            return (main, Some(result));
+        }
+        let main = match self.shared.bus.look(self.unit.as_str()).await {
+            Ok(snapshot) => {
+                let main = observe(&snapshot, None).main;
+                self.shared.routes.picture(&self.unit, snapshot);
+                main
+            }
+            Err(error) => {
+                tracing::warn!(unit = %self.unit, %error, "no look after the start job");
+                (&mut self.verdict).await.unwrap_or(Main::Pending)
+            }
+        };
+        (main, Some(result))
+    }
+
+    fn launched(mut self, started: Started) -> Launched {
+        self.armed = false;
+        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), Some(started.seat));
+        Launched { run: Box::new(run), notes: started.notes }
+    }
+
+    /// Leaves nothing of a unit whose program never ran.
+    async fn clean_up(&self) {
+        let (bus, unit) = (&self.shared.bus, self.unit.as_str());
+        // Each may find nothing left to do; what matters is that nothing is left.
+        if let Ok(mut job) = bus.stop(unit).await {
+            let _ = job.ended().await;
+        }
+        let _ = bus.reset_failed(unit).await;
+        let _ = bus.unref(unit).await;
+    }
+
+    /// A unit has the name: one that is not over, one that is kept until it is reaped, or one that is over and
+    /// that another client still holds.
+    async fn who_has_the_name(&self) -> LaunchError {
+        let id = self.spec.id().clone();
+        match self.shared.bus.details(self.unit.as_str()).await {
+            Ok((snapshot, details)) => {
+                let over = matches!(observe(&snapshot, None).main, Main::Ended(_) | Main::Failed(_));
+                let kept = details.remain_after_exit == Some(true);
+                if over && !kept { LaunchError::NameHeld { id } } else { LaunchError::AlreadyExists { id } }
+            }
+            Err(_) => LaunchError::AlreadyExists { id },
+        }
+    }
+}
+
+fn input_fd<'a>(input: &'a Input, own: BorrowedFd<'a>) -> Option<BorrowedFd<'a>> {
+    match input {
+        Input::Null => None,
+        Input::Inherit => Some(own),
+        Input::Fd(fd) => Some(fd.as_fd()),
+    }
+}
+
+fn output_fd<'a>(output: &'a Output, own: BorrowedFd<'a>) -> Option<BorrowedFd<'a>> {
+    match output {
+        Output::Null | Output::Journal => None,
+        Output::Inherit => Some(own),
+        Output::Fd(fd) => Some(fd.as_fd()),
+    }
+}

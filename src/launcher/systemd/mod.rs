@@ -1,0 +1,135 @@
+//! The systemd launcher: a transient `systemd --user` service per proc.
+//!
+//! It turns specs into units and unit signals into facts. It keeps no status and no state file: what must be
+//! known later stands in the unit.
+
+mod error;
+mod launch;
+mod placement;
+mod properties;
+mod resolve;
+mod router;
+mod run;
+mod sighting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+
+use self::placement::Placement;
+use self::router::Routes;
+use super::{
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+};
+use crate::bus::{Bus, BusAddress, BusError, Connected, Signatures};
+use crate::id::ProcId;
+use crate::spec::ProcSpec;
+use crate::sys::token::token;
+use crate::unit::SystemdVersion;
+
+/// Letters and digits in the word that tells one launcher's tie and slices from another's.
+const TOKEN_LEN: usize = 10;
+
+/// Starts procs as transient services of this user's systemd.
+///
+/// Dropping it lets go of the tie: the attached procs it started are stopped by systemd.
+pub struct SystemdLauncher {
+    shared: Arc<Shared>,
+    router: tokio::task::JoinHandle<()>,
+}
+
+/// What every run of this launcher needs.
+struct Shared {
+    bus: Bus,
+    version: SystemdVersion,
+    routes: Routes,
+    placement: Placement,
+    signatures: OnceCell<Signatures>,
+    manager_env: Mutex<ManagerEnv>,
+}
+
+/// The user manager's environment, as of a moment.
+struct ManagerEnv {
+    entries: Vec<(String, String)>,
+    read_at: Instant,
+}
+
+/// How old the manager's environment may be at a launch. What somebody puts into it by `systemctl --user
+/// set-environment` shows in procs launched more than this later; no signal tells of it.
+const MANAGER_ENV_AGE: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// What the manager would add to a proc's environment.
+    async fn manager_env(&self) -> Result<Vec<(String, String)>, BusError> {
+        let mut known = self.manager_env.lock().await;
+        if known.read_at.elapsed() >= MANAGER_ENV_AGE {
+            known.entries = self.bus.info().await?.environment;
+            known.read_at = Instant::now();
+        }
+        Ok(known.entries.clone())
+    }
+}
+
+impl SystemdLauncher {
+    /// Connects to the user manager that the environment names.
+    ///
+    /// # Errors
+    /// [`BusError`], whose message names what cannot be reached.
+    pub async fn connect() -> Result<Self, BusError> {
+        Self::connect_to(BusAddress::from_env()?).await
+    }
+
+    /// Connects to the user manager at this address.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn connect_to(address: BusAddress) -> Result<Self, BusError> {
+        let Connected { bus, events, info } = Bus::connect(address).await?;
+        let version = info.version.parse().map_err(|_| BusError::NotAUserManager {
+            message: format!("its version is {:?}", info.version),
+        })?;
+        let shared = Arc::new(Shared {
+            placement: Placement::new(token(TOKEN_LEN), bus.clone()),
+            bus,
+            version,
+            routes: Routes::default(),
+            signatures: OnceCell::new(),
+            manager_env: Mutex::new(ManagerEnv { entries: info.environment, read_at: Instant::now() }),
+        });
+        let router = tokio::spawn(router::run(Arc::downgrade(&shared), events));
+        Ok(Self { shared, router })
+    }
+
+    /// The user manager's version.
+    pub fn version(&self) -> SystemdVersion {
+        self.shared.version
+    }
+}
+
+impl Drop for SystemdLauncher {
+    fn drop(&mut self) {
+        self.router.abort();
+    }
+}
+
+impl ProcLauncher for SystemdLauncher {
+    fn name(&self) -> &'static str {
+        "systemd"
+    }
+
+    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { launch::launch(&shared, &spec, facts).await })
+    }
+
+    fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { run::adopt(&shared, id, facts).await })
+    }
+
+    fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>> {
+        Box::pin(sighting::survey(&self.shared.bus))
+    }
+}

@@ -1,0 +1,187 @@
+//! Where a unit goes: the slice it lies in, and the tie that ends it with this process.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::bus::{AuxUnit, Bus};
+use crate::id::{SliceName, TieName};
+use crate::spec::{Lifetime, defaults};
+use crate::sys::program;
+use crate::unit::{slice_properties, tie_plan};
+
+/// The tie and the slices of one launcher.
+///
+/// The tie is a service whose program reads a pipe that only this process holds open for writing. However this
+/// process ends, the kernel closes the pipe, the program reads the end of it and exits, and systemd stops every
+/// unit bound to the tie (measured: gone 4 ms after a SIGKILL, with another child of the process still alive).
+/// The process itself is never moved to another control group: a scope of its own would live as long as any
+/// child of it, and a second manager in the process would empty the first one's.
+pub(super) struct Placement {
+    token: String,
+    bus: Bus,
+    state: Mutex<State>,
+    /// Set where units may have gone without us seeing it, so that nothing is taken for granted.
+    doubt: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    ties: u32,
+    tie: Option<Tie>,
+    slices: u32,
+    slice: Option<Slice>,
+}
+
+struct Tie {
+    name: TieName,
+    /// The write end. The kernel closes it with this process; nothing is ever written.
+    _held: OwnedFd,
+}
+
+/// The slice that is being filled. systemd goes slower with every unit that already lives in a slice (measured,
+/// 252: 270 starts a second with none, 143 with 3,000), so a slice takes a bounded number.
+struct Slice {
+    launched: usize,
+    hold: Arc<SliceHold>,
+}
+
+/// A reference on a slice. systemd stops an empty slice by itself, and would forget that it should: the reference
+/// keeps what it is in memory for the next unit in it.
+struct SliceHold {
+    name: SliceName,
+    bus: Bus,
+}
+
+/// Where one unit goes, and the units that have to be made for it in the same call.
+pub(super) struct Place<'a> {
+    pub(super) slice: SliceName,
+    pub(super) tie: Option<TieName>,
+    pub(super) aux: Vec<AuxUnit>,
+    /// The read end of a new tie's pipe.
+    pub(super) tie_read: Option<OwnedFd>,
+    /// Counts the unit among those that keep the slice in being.
+    pub(super) seat: Seat,
+    /// Held while units are being made, so that nobody counts on them before they are there.
+    making: Option<Making<'a>>,
+}
+
+/// A unit's part in keeping its slice in being.
+#[derive(Clone)]
+pub(super) struct Seat {
+    _hold: Arc<SliceHold>,
+}
+
+impl Drop for SliceHold {
+    fn drop(&mut self) {
+        // Without a runtime the connection goes too, and the reference with it.
+        if let Ok(runtime) = Handle::try_current() {
+            let (bus, name) = (self.bus.clone(), self.name.clone());
+            runtime.spawn(async move { bus.unref(name.as_str()).await });
+        }
+    }
+}
+
+struct Making<'a> {
+    state: MutexGuard<'a, State>,
+    tie: Option<Tie>,
+    slice: Option<Slice>,
+}
+
+impl Placement {
+    pub(super) fn new(token: String, bus: Bus) -> Self {
+        Self { token, bus, state: Mutex::default(), doubt: AtomicBool::new(false) }
+    }
+
+    /// Takes nothing for granted at the next launch: a tie and a slice are made anew.
+    pub(super) fn doubt(&self) {
+        self.doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// A place for a unit of this lifetime.
+    ///
+    /// # Errors
+    /// Where no pipe can be made.
+    pub(super) async fn place(&self, lifetime: Lifetime) -> Result<Place<'_>, std::io::Error> {
+        let mut state = self.state.lock().await;
+        let mut aux = Vec::new();
+        let (slice, seat, new_slice) = match self.seat(&mut state) {
+            Ok((slice, seat)) => (slice, seat, None),
+            Err(new) => {
+                aux.push(AuxUnit { name: new.hold.name.to_string(), properties: slice_properties() });
+                (new.hold.name.clone(), Seat { _hold: Arc::clone(&new.hold) }, Some(new))
+            }
+        };
+        let (tie, made) = match (&state.tie, lifetime) {
+            (_, Lifetime::Detached) => (None, None),
+            (Some(tie), Lifetime::Attached) => (Some(tie.name.clone()), None),
+            (None, Lifetime::Attached) => {
+                let (name, read, held) = self.new_tie(&mut state)?;
+                let (unit, properties) = tie_plan(&name, &tie_program()?, &slice);
+                aux.push(AuxUnit { name: unit, properties });
+                (Some(name.clone()), Some((Tie { name, _held: held }, read)))
+            }
+        };
+        let (made, tie_read) = made.map_or((None, None), |(tie, read)| (Some(tie), Some(read)));
+        let making = (!aux.is_empty()).then_some(Making { state, tie: made, slice: new_slice });
+        Ok(Place { slice, tie, aux, tie_read, seat, making })
+    }
+
+    /// A seat in the slice that is being filled; a new slice where there is none, or it is full.
+    fn seat(&self, state: &mut State) -> Result<(SliceName, Seat), Slice> {
+        let doubt = self.doubt.swap(false, Ordering::Relaxed);
+        match &mut state.slice {
+            Some(slice) if slice.launched < defaults::PROCS_PER_SLICE && !doubt => {
+                slice.launched += 1;
+                Ok((slice.hold.name.clone(), Seat { _hold: Arc::clone(&slice.hold) }))
+            }
+            _ => {
+                let name = SliceName::numbered(&self.token, state.slices);
+                state.slices += 1;
+                Err(Slice { launched: 1, hold: Arc::new(SliceHold { name, bus: self.bus.clone() }) })
+            }
+        }
+    }
+
+    /// The tie's name, and the two ends of its pipe.
+    fn new_tie(&self, state: &mut State) -> Result<(TieName, OwnedFd, OwnedFd), std::io::Error> {
+        let (read, held) = pipe2(OFlag::O_CLOEXEC)?;
+        let name = TieName::new(&format!("{}x{}", self.token, state.ties));
+        state.ties += 1;
+        Ok((name, read, held))
+    }
+
+    /// The tie is not there any more: the next attached proc gets a new one.
+    pub(super) async fn tie_is_gone(&self, gone: &TieName) {
+        let mut state = self.state.lock().await;
+        if state.tie.as_ref().is_some_and(|tie| tie.name == *gone) {
+            state.tie = None;
+        }
+    }
+}
+
+/// What holds the tie: it reads its standard input to the end and writes nothing.
+fn tie_program() -> Result<String, std::io::Error> {
+    let found = program::resolve("cat", Path::new("/"), Some("/usr/bin:/bin")).map_err(std::io::Error::other)?;
+    Ok(found.to_string_lossy().into_owned())
+}
+
+impl Place<'_> {
+    /// The units that had to be made are there.
+    pub(super) fn made(&mut self) {
+        let Some(making) = self.making.take() else { return };
+        let Making { mut state, tie, slice } = making;
+        if tie.is_some() {
+            state.tie = tie;
+        }
+        if slice.is_some() {
+            state.slice = slice;
+        }
+    }
+}

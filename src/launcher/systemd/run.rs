@@ -1,0 +1,134 @@
+//! One held unit.
+
+use std::sync::Arc;
+
+use super::placement::Seat;
+use super::{Shared, error, sighting};
+use crate::bus::{BusError, Whom};
+use crate::id::{ProcId, UnitName};
+use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, ProcRun, Target};
+use crate::signal::Signal;
+use crate::status::details::UnitDetails;
+
+/// A unit this client holds a reference on, so that its end stays readable and its signals flow.
+pub(super) struct SystemdRun {
+    shared: Arc<Shared>,
+    unit: UnitName,
+    /// Keeps the slice this launcher put it into counted as in use.
+    _seat: Option<Seat>,
+}
+
+impl SystemdRun {
+    pub(super) fn new(shared: Arc<Shared>, unit: UnitName, seat: Option<Seat>) -> Self {
+        Self { shared, unit, _seat: seat }
+    }
+
+    async fn discard(&self) -> Result<(), BusError> {
+        let (bus, unit) = (&self.shared.bus, self.unit.as_str());
+        // A detached unit that ended well is still active; its stop ends what is left in it, too.
+        match bus.stop(unit).await {
+            Ok(mut job) => drop(job.ended().await?),
+            Err(BusError::NoSuchUnit { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        bus.reset_failed(unit).await
+    }
+}
+
+impl Drop for SystemdRun {
+    fn drop(&mut self) {
+        self.shared.routes.close(&self.unit);
+        self.shared.bus.untrack(&self.unit);
+    }
+}
+
+impl ProcRun for SystemdRun {
+    fn unit(&self) -> Option<&UnitName> {
+        Some(&self.unit)
+    }
+
+    /// StopUnit: TERM and CONT to the whole control group, no restart after it, and systemd's own KILL at the
+    /// backstop should this process die in the middle.
+    fn stop(&self) -> BoxFuture<'_, Result<(), DeliverError>> {
+        Box::pin(async {
+            let queued = self.shared.bus.stop(self.unit.as_str()).await;
+            queued.map(drop).map_err(error::of_delivery)
+        })
+    }
+
+    /// KillUnit keeps the unit, so that the end is read from it; the stop that goes before keeps a restart
+    /// policy from starting it again.
+    fn kill(&self) -> BoxFuture<'_, Result<(), DeliverError>> {
+        Box::pin(async {
+            let (bus, unit) = (&self.shared.bus, self.unit.as_str());
+            bus.kill(unit, Whom::All, Signal::KILL).await.map_err(error::of_delivery)
+        })
+    }
+
+    fn signal(&self, signal: Signal, to: Target) -> BoxFuture<'_, Result<(), DeliverError>> {
+        let whom = match to {
+            Target::Main => Whom::Main,
+            Target::Tree => Whom::All,
+        };
+        Box::pin(async move {
+            self.shared.bus.kill(self.unit.as_str(), whom, signal).await.map_err(error::of_delivery)
+        })
+    }
+
+    fn processes(&self) -> BoxFuture<'_, Option<Vec<u32>>> {
+        Box::pin(async {
+            let left = self.shared.bus.processes(self.unit.as_str()).await;
+            match left {
+                Ok(left) => Some(left.into_iter().map(|process| process.pid).collect()),
+                Err(BusError::NoSuchUnit { .. }) => Some(Vec::new()),
+                Err(_) => None,
+            }
+        })
+    }
+
+    fn details(&self) -> BoxFuture<'_, Option<UnitDetails>> {
+        Box::pin(async {
+            let (snapshot, details) = self.shared.bus.details(self.unit.as_str()).await.ok()?;
+            // A unit that is not there reads as one with every counter at its default.
+            (snapshot.unit.load_state.as_deref() != Some("not-found")).then_some(details)
+        })
+    }
+
+    fn release(&self, discard: bool) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if discard && let Err(error) = self.discard().await {
+                tracing::debug!(unit = %self.unit, %error, "not discarded");
+            }
+            self.shared.routes.close(&self.unit);
+            self.shared.bus.untrack(&self.unit);
+            match self.shared.bus.unref(self.unit.as_str()).await {
+                Ok(()) | Err(BusError::NoSuchUnit { .. }) => {}
+                Err(error) => tracing::debug!(unit = %self.unit, %error, "not released"),
+            }
+        })
+    }
+}
+
+/// Takes a reference on the unit of a proc that somebody else started, and looks at it.
+pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Result<Adopted, AdoptError> {
+    let unit = UnitName::for_proc(&id);
+    if shared.routes.open(&unit, facts).is_none() {
+        return Err(AdoptError::AlreadyHeld { id });
+    }
+    // From here on dropping the run takes the route back.
+    let run = SystemdRun::new(Arc::clone(shared), unit.clone(), None);
+    shared.bus.track(&unit);
+    shared.bus.add_ref(unit.as_str()).await.map_err(|refused| error::of_adopt(&id, refused))?;
+    let (snapshot, details) =
+        shared.bus.details(unit.as_str()).await.map_err(|refused| error::of_adopt(&id, refused))?;
+    match sighting::sight(&unit, snapshot.clone(), details) {
+        Ok(sighting) => {
+            shared.routes.picture(&unit, snapshot);
+            Ok(Adopted { run: Box::new(run), sighting })
+        }
+        Err(unseen) => {
+            let _ = shared.bus.unref(unit.as_str()).await;
+            Err(unseen.for_id(id, &unit))
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Procs as found: what a unit says of the proc in it.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::bus::{Bus, BusError};
+use crate::id::{ProcId, UnitName};
+use crate::launcher::{AdoptError, Sighting, SurveyError};
+use crate::signal::Signal;
+use crate::spec::{Lifetime, StopPolicy, defaults};
+use crate::status::details::UnitDetails;
+use crate::status::observe::{Main, observe};
+use crate::status::snapshot::Snapshot;
+
+/// How many units are looked at at a time.
+const LOOKS_AT_ONCE: usize = 16;
+
+/// Why a unit is no proc to be seen.
+pub(super) enum Unseen {
+    /// There is none.
+    NoUnit,
+    /// It was not made by this project.
+    NotOurs(&'static str),
+}
+
+impl Unseen {
+    pub(super) fn for_id(self, id: ProcId, unit: &UnitName) -> AdoptError {
+        match self {
+            Self::NoUnit => AdoptError::NotFound { id },
+            Self::NotOurs(why) => AdoptError::NotOurs { unit: unit.to_string(), why },
+        }
+    }
+}
+
+/// Every proc of this user, ended ones that are kept included.
+pub(super) async fn survey(bus: &Bus) -> Result<Vec<Sighting>, SurveyError> {
+    let failed = |error: BusError| SurveyError(Box::new(error));
+    let listed = bus.list(UnitName::PATTERN).await.map_err(failed)?;
+    let units = listed.into_iter().filter_map(|unit| UnitName::parse(&unit.name).ok());
+    let mut sightings: Vec<_> = stream::iter(units)
+        .map(|unit| look_at(bus, unit))
+        .buffer_unordered(LOOKS_AT_ONCE)
+        .try_filter_map(|seen| async { Ok(seen) })
+        .try_collect()
+        .await
+        .map_err(failed)?;
+    sightings.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(sightings)
+}
+
+/// `None` for a unit that went meanwhile, or is not ours.
+async fn look_at(bus: &Bus, unit: UnitName) -> Result<Option<Sighting>, BusError> {
+    let (snapshot, details) = bus.details(unit.as_str()).await?;
+    let Ok(mut sighting) = sight(&unit, snapshot, details) else { return Ok(None) };
+    let over = matches!(observe(&sighting.snapshot, None).main, Main::Ended(_));
+    if over && sighting.snapshot.unit.active_state.as_deref() == Some("active") {
+        // Up without a main process: what it left may still be there.
+        let left = bus.processes(unit.as_str()).await;
+        sighting.processes = left.ok().map(|left| left.into_iter().map(|process| process.pid).collect());
+    }
+    Ok(Some(sighting))
+}
+
+/// What the unit says of the proc in it. All that is not systemd's default stands in the unit itself.
+pub(super) fn sight(unit: &UnitName, snapshot: Snapshot, details: UnitDetails) -> Result<Sighting, Unseen> {
+    if snapshot.unit.load_state.as_deref() == Some("not-found") {
+        return Err(Unseen::NoUnit);
+    }
+    if details.transient != Some(true) {
+        return Err(Unseen::NotOurs("it is no transient unit"));
+    }
+    let id = id_of(&details).ok_or(Unseen::NotOurs("its environment names no PROCUNIT_ID"))?;
+    if UnitName::for_proc(&id) != *unit {
+        return Err(Unseen::NotOurs("its PROCUNIT_ID belongs to another unit name"));
+    }
+    let lifetime = match details.remain_after_exit {
+        Some(true) => Lifetime::Detached,
+        Some(false) | None => Lifetime::Attached,
+    };
+    Ok(Sighting {
+        id,
+        unit: unit.clone(),
+        lifetime,
+        stop: stop_policy(&details),
+        runtime_max: details.runtime_max,
+        processes: None,
+        snapshot,
+        details,
+    })
+}
+
+fn id_of(details: &UnitDetails) -> Option<ProcId> {
+    let environment = details.environment.as_deref()?;
+    let id = environment.iter().find_map(|entry| entry.strip_prefix("PROCUNIT_ID="))?;
+    ProcId::new(id).ok()
+}
+
+/// The unit keeps the signal and the backstop. A backstop that is not the default one was asked for as the stop
+/// timeout.
+fn stop_policy(details: &UnitDetails) -> StopPolicy {
+    let signal = details.kill_signal.and_then(|number| Signal::new(number).ok());
+    let backstop = details.stop_timeout.unwrap_or(Duration::MAX);
+    let timeout = if backstop == defaults::BACKSTOP { defaults::STOP_TIMEOUT } else { backstop };
+    let signal = signal.unwrap_or(defaults::STOP_SIGNAL);
+    StopPolicy::new(signal, timeout, backstop).unwrap_or_default()
+}

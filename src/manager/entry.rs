@@ -1,0 +1,164 @@
+//! What the task keeps of one run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use super::handle::View;
+use super::ladder::Ladder;
+use super::message::EndReply;
+use crate::id::ProcId;
+use crate::launcher::{DeliverError, ProcRun, RunKey};
+use crate::report::{Asked, Report, RunFacts};
+use crate::spec::{Lifetime, StopPolicy, defaults};
+use crate::status::ProcStatus;
+use crate::status::details::UnitDetails;
+use crate::status::history::{History, Transition};
+use crate::status::machine::Machine;
+
+/// What a proc was asked to be, as far as a manager needs it: the same for one it started and one it adopted.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) label: Option<String>,
+    pub(super) lifetime: Lifetime,
+    pub(super) stop: StopPolicy,
+    /// The longest run time this manager has to enforce; systemd enforces that of a detached proc.
+    pub(super) runtime_max: Option<Duration>,
+}
+
+/// Where the hold on a run stands.
+pub(super) enum Hold {
+    /// The launcher has not answered yet.
+    Launching,
+    /// Held, alive or not.
+    Held(Arc<dyn ProcRun>),
+    /// Over and nothing left: its last figures are being read and the hold given up.
+    Settling(Arc<dyn ProcRun>),
+    /// Given up; this is what is known of it for good.
+    Settled { run: Arc<dyn ProcRun>, details: Option<Box<UnitDetails>> },
+}
+
+/// One run of a proc.
+pub(super) struct Entry {
+    pub(super) id: ProcId,
+    pub(super) key: RunKey,
+    pub(super) terms: Terms,
+    pub(super) machine: Machine,
+    pub(super) history: History,
+    pub(super) hold: Hold,
+    pub(super) view: watch::Sender<View>,
+    pub(super) ladder: Option<Ladder>,
+    /// Why we first asked it to end.
+    pub(super) asked: Option<Asked>,
+    /// Whether SIGKILL of ours was delivered.
+    pub(super) escalated: bool,
+    /// When its time is up.
+    pub(super) limit_at: Option<Instant>,
+    /// When the task's timer is set for this entry.
+    pub(super) scheduled: Option<Instant>,
+    /// Whether what it left is being ended.
+    pub(super) sweeping: bool,
+    pub(super) end_waiters: Vec<EndReply>,
+    pub(super) report_waiters: Vec<oneshot::Sender<Option<Report>>>,
+    /// The last delivery that failed, for the error of a ladder that gives up.
+    pub(super) undelivered: Option<DeliverError>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Entry {
+    pub(super) fn new(id: ProcId, key: RunKey, terms: Terms) -> Self {
+        let view = View { status: ProcStatus::Starting, run: None, pid: None };
+        Self {
+            id,
+            key,
+            terms,
+            machine: Machine::new(),
+            history: History::default(),
+            hold: Hold::Launching,
+            view: watch::Sender::new(view),
+            ladder: None,
+            asked: None,
+            escalated: false,
+            limit_at: None,
+            scheduled: None,
+            sweeping: false,
+            end_waiters: Vec::new(),
+            report_waiters: Vec::new(),
+            undelivered: None,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.machine.status().is_exit()
+    }
+
+    /// The run, while it is held and something may be left of it.
+    pub(super) fn held(&self) -> Option<Arc<dyn ProcRun>> {
+        match &self.hold {
+            Hold::Held(run) | Hold::Settling(run) => Some(Arc::clone(run)),
+            Hold::Launching | Hold::Settled { .. } => None,
+        }
+    }
+
+    /// The run, also when the hold on it has been given up.
+    pub(super) fn last_held(&self) -> Option<Arc<dyn ProcRun>> {
+        match &self.hold {
+            Hold::Held(run) | Hold::Settling(run) | Hold::Settled { run, .. } => Some(Arc::clone(run)),
+            Hold::Launching => None,
+        }
+    }
+
+    /// Keeps a transition, and tells it.
+    pub(super) fn record(&mut self, transition: Transition) {
+        let to = &transition.to;
+        tracing::info!(
+            id = %self.id,
+            run = transition.run.map(tracing::field::display),
+            from = %transition.from,
+            status = %to,
+            cause = %transition.cause,
+            "proc is {}", to.kind(),
+        );
+        self.history.push(transition, defaults::TRANSITIONS_KEPT);
+    }
+
+    /// Publishes what the machine says, if it is news.
+    pub(super) fn publish(&self) {
+        let (status, run, pid) = (self.machine.status(), self.machine.run(), self.machine.pid());
+        self.view.send_if_modified(|view| {
+            let news = view.status != *status || view.run != run || view.pid != pid;
+            if news {
+                *view = View { status: status.clone(), run, pid };
+            }
+            news
+        });
+    }
+
+    /// When this entry next wants to be looked at.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let rung = self.ladder.as_ref().and_then(Ladder::due_at);
+        match (rung, self.limit_at) {
+            (Some(rung), Some(limit)) => Some(rung.min(limit)),
+            (rung, limit) => rung.or(limit),
+        }
+    }
+
+    pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
+        Report::of_run(&RunFacts {
+            id: &self.id,
+            unit: self.last_held().and_then(|run| run.unit().cloned()),
+            launcher,
+            label: self.terms.label.as_deref(),
+            lifetime: self.terms.lifetime,
+            machine: &self.machine,
+            history: &self.history,
+            asked: self.asked.as_ref(),
+            escalated: self.escalated,
+            details,
+            notes: &self.notes,
+        })
+    }
+}

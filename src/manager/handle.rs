@@ -1,0 +1,184 @@
+//! A clonable view of one proc. It holds no state of its own: the status lives in the manager's watch channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::{TerminateError, WaitError};
+use super::message::Command;
+use crate::id::{InvocationId, ProcId};
+use crate::launcher::{DeliverError, RunKey, Target};
+use crate::report::Report;
+use crate::signal::Signal;
+use crate::status::ProcStatus;
+
+/// What the manager's task publishes of a proc.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) status: ProcStatus,
+    pub(super) run: Option<InvocationId>,
+    pub(super) pid: Option<u32>,
+}
+
+/// One run of a proc, as its manager sees it.
+///
+/// Clones are views of the same run; a later run of the same id has handles of its own. Dropping a handle
+/// changes nothing. Every method is cancel safe: dropping its future takes no wish back that was sent.
+#[derive(Debug, Clone)]
+pub struct ProcHandle {
+    id: ProcId,
+    key: RunKey,
+    view: watch::Receiver<View>,
+    commands: Arc<mpsc::WeakUnboundedSender<Command>>,
+    notes: Arc<[String]>,
+}
+
+impl ProcHandle {
+    pub(super) fn new(
+        id: ProcId,
+        key: RunKey,
+        view: watch::Receiver<View>,
+        commands: mpsc::WeakUnboundedSender<Command>,
+        notes: Vec<String>,
+    ) -> Self {
+        Self { id, key, view, commands: Arc::new(commands), notes: notes.into() }
+    }
+
+    /// The proc's id.
+    pub fn id(&self) -> &ProcId {
+        &self.id
+    }
+
+    /// systemd's id of this run; `None` for a launcher without one.
+    pub fn run(&self) -> Option<InvocationId> {
+        self.view.borrow().run
+    }
+
+    /// The main process, also after its end.
+    pub fn pid(&self) -> Option<u32> {
+        self.view.borrow().pid
+    }
+
+    /// What about the launch was worth telling, such as an environment entry that could not be passed.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The status now.
+    pub fn status(&self) -> ProcStatus {
+        self.view.borrow().status.clone()
+    }
+
+    /// A watch of the newest status, which may skip statuses between two looks.
+    pub fn watch(&self) -> StatusWatch {
+        StatusWatch { view: self.view.clone() }
+    }
+
+    /// Resolves with the status after the next change that follows this call.
+    ///
+    /// # Errors
+    /// [`WaitError::Closed`] where the manager is gone, or goes, without one.
+    pub async fn changed(&self) -> Result<ProcStatus, WaitError> {
+        let mut watch = self.watch();
+        watch.view.mark_unchanged();
+        watch.changed().await
+    }
+
+    /// Resolves with the end; at once if it is over. Many may wait.
+    ///
+    /// It resolves as soon as the main process's end is known; processes it left may still be being swept.
+    ///
+    /// # Errors
+    /// [`WaitError::Closed`] where the manager is gone and the proc was not over.
+    pub async fn wait(&self) -> Result<ProcStatus, WaitError> {
+        let mut view = self.view.clone();
+        let ended = view.wait_for(|view| view.status.is_exit()).await.map_err(|_| WaitError::Closed)?;
+        Ok(ended.status.clone())
+    }
+
+    /// Ends the proc: the stop signal to the whole tree now, SIGKILL after `grace` (the spec's stop timeout when
+    /// `None`), an error 5 s after that. `Ok` carries the exact end and means that nothing of it is left.
+    ///
+    /// A second call joins the first, and the earlier deadline wins. `reason` stands in the report.
+    ///
+    /// # Errors
+    /// [`TerminateError`].
+    pub async fn terminate(
+        &self,
+        grace: Option<Duration>,
+        reason: impl Into<String>,
+    ) -> Result<ProcStatus, TerminateError> {
+        let reason = reason.into();
+        self.ask(|reply| Command::Terminate { key: self.key, grace, reason, reply }).await?
+    }
+
+    /// Ends the proc with SIGKILL to the whole tree now. `Ok` as for [`Self::terminate`].
+    ///
+    /// # Errors
+    /// [`TerminateError`].
+    pub async fn kill(&self) -> Result<ProcStatus, TerminateError> {
+        self.ask(|reply| Command::Kill { key: self.key, reply }).await?
+    }
+
+    /// Sends a signal. It changes no status by itself.
+    ///
+    /// # Errors
+    /// [`DeliverError`]; [`DeliverError::Gone`] also where the manager is gone.
+    pub async fn signal(&self, signal: Signal, to: Target) -> Result<(), DeliverError> {
+        match self.ask(|reply| Command::Signal { key: self.key, signal, to, reply }).await {
+            Ok(answer) => answer,
+            Err(_) => Err(DeliverError::Gone),
+        }
+    }
+
+    /// Everything that is known of it now.
+    ///
+    /// `None` where the manager is gone, or keeps no record of this run any more.
+    pub async fn report(&self) -> Option<Report> {
+        self.ask(|reply| Command::Report { key: self.key, reply }).await.ok().flatten()
+    }
+
+    /// Gives up what is kept of an ended detached proc, so that its id is free. Without effect on one that is
+    /// not over.
+    pub async fn reap(&self) {
+        let _ = self.ask(|reply| Command::Reap { key: self.key, reply }).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, TerminateError> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.commands.upgrade().ok_or(TerminateError::Closed)?;
+        commands.send(command(reply)).map_err(|_| TerminateError::Closed)?;
+        drop(commands);
+        answer.await.map_err(|_| TerminateError::Closed)
+    }
+}
+
+/// The newest status of a proc, and a wait for a newer one.
+#[derive(Debug, Clone)]
+pub struct StatusWatch {
+    view: watch::Receiver<View>,
+}
+
+impl StatusWatch {
+    /// The status now.
+    pub fn status(&self) -> ProcStatus {
+        self.view.borrow().status.clone()
+    }
+
+    /// Resolves with a status that this watch has not given yet. Statuses between two calls are skipped.
+    ///
+    /// # Errors
+    /// [`WaitError::Closed`] where the manager is gone.
+    pub async fn changed(&mut self) -> Result<ProcStatus, WaitError> {
+        let before = self.view.borrow().status.clone();
+        loop {
+            self.view.changed().await.map_err(|_| WaitError::Closed)?;
+            let status = self.view.borrow_and_update().status.clone();
+            // The run's id or pid alone is no change of status.
+            if status != before {
+                return Ok(status);
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What is asked of a manager's task: every command is one variant.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::error::TerminateError;
+use super::handle::ProcHandle;
+use crate::id::ProcId;
+use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Target};
+use crate::report::Report;
+use crate::signal::Signal;
+use crate::spec::ProcSpec;
+use crate::status::ProcStatus;
+use crate::status::details::UnitDetails;
+
+/// Where the answer to a wish to end a proc goes: its exact end, once nothing of it is left.
+pub(super) type EndReply = oneshot::Sender<Result<ProcStatus, TerminateError>>;
+
+/// A wish, as it travels from a manager or a handle to the task.
+pub(super) enum Command {
+    /// Start a proc.
+    Spawn { spec: Box<ProcSpec>, reply: oneshot::Sender<Result<ProcHandle, LaunchError>> },
+    /// Take hold of a proc that somebody else started.
+    Adopt { id: ProcId, reply: oneshot::Sender<Result<ProcHandle, AdoptError>> },
+    /// The handle of a proc that is held.
+    Get { id: ProcId, reply: oneshot::Sender<Option<ProcHandle>> },
+    /// End a proc by the ladder.
+    Terminate { key: RunKey, grace: Option<Duration>, reason: String, reply: EndReply },
+    /// End a proc at once.
+    Kill { key: RunKey, reply: EndReply },
+    /// Send a signal.
+    Signal { key: RunKey, signal: Signal, to: Target, reply: oneshot::Sender<Result<(), DeliverError>> },
+    /// Say everything that is known of a proc.
+    Report { key: RunKey, reply: oneshot::Sender<Option<Report>> },
+    /// Give up what is kept of an ended proc.
+    Reap { key: RunKey, reply: oneshot::Sender<()> },
+}
+
+/// What came of something the task had others do.
+pub(super) enum Outcome {
+    /// A launch.
+    Launched { key: RunKey, result: Result<Launched, LaunchError> },
+    /// An adoption.
+    Adopted { key: RunKey, result: Result<Adopted, AdoptError> },
+    /// The delivery of the stop signal.
+    StopDelivered { key: RunKey, result: Result<(), DeliverError> },
+    /// The delivery of SIGKILL.
+    KillDelivered { key: RunKey, result: Result<(), DeliverError> },
+    /// The processes left when the ladder gave up.
+    Survivors { key: RunKey, pids: Vec<u32> },
+    /// The last figures of a run, whose hold has been given up.
+    Settled { key: RunKey, details: Option<UnitDetails> },
+    /// The figures of a run that is held, for a report.
+    Details { key: RunKey, details: Option<UnitDetails>, reply: oneshot::Sender<Option<Report>> },
+}

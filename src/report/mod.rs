@@ -1,0 +1,230 @@
+//! Everything that is known of one proc, as a value for people and programs. No IO.
+//!
+//! The JSON form is an interface: version 1, snake_case, RFC 3339 times, durations in seconds, sizes in bytes,
+//! what is not known as null. Tests pin it.
+
+mod ended_by;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use ended_by::EndedBy;
+pub(crate) use ended_by::{Asked, Seen, ended_by};
+
+use crate::id::{InvocationId, ProcId, UnitName};
+use crate::spec::Lifetime;
+use crate::status::details::UnitDetails;
+use crate::status::exit::Ended;
+use crate::status::history::{History, Transition};
+use crate::status::machine::Machine;
+use crate::status::snapshot::Snapshot;
+use crate::status::{ProcStatus, StatusKind};
+use crate::time::Timestamp;
+
+/// The version of the JSON form.
+pub const VERSION: u32 = 1;
+
+/// Everything that is known of one proc at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The proc's id.
+    pub id: ProcId,
+    /// Its unit; null for a launcher without units.
+    pub unit: Option<UnitName>,
+    /// Its launcher.
+    pub launcher: String,
+    /// What people call it, where it has a name besides the id.
+    pub label: Option<String>,
+    /// Whether it ends with its manager.
+    pub lifetime: Lifetime,
+    /// systemd's id of the run.
+    pub invocation_id: Option<InvocationId>,
+    /// The status.
+    pub status: ProcStatus,
+    /// The main process, also after its end.
+    pub pid: Option<u32>,
+    /// When the main process was started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Seconds between the two.
+    pub wall_seconds: Option<f64>,
+    /// Seconds of processor time, of the whole tree.
+    pub cpu_seconds: Option<f64>,
+    /// Memory used now, bytes.
+    pub memory_bytes: Option<u64>,
+    /// The most memory it ever used, bytes.
+    pub memory_peak_bytes: Option<u64>,
+    /// Processes that are there although the main process is over.
+    pub leftovers: Option<usize>,
+    /// Who ended it; null while it is not over, or its end is not known.
+    pub ended_by: Option<EndedBy>,
+    /// Whether SIGKILL of ours was needed.
+    pub escalated: bool,
+    /// systemd's `Result`.
+    pub result: Option<String>,
+    /// What keeps this from being the whole truth.
+    pub doubts: Vec<String>,
+    /// What was worth telling at the launch.
+    pub notes: Vec<String>,
+    /// The transitions this manager saw, oldest first.
+    pub transitions: Vec<Transition>,
+    /// How many more there were before them.
+    pub transitions_dropped: u64,
+}
+
+/// What a manager knows of a run.
+pub(crate) struct RunFacts<'a> {
+    pub(crate) id: &'a ProcId,
+    pub(crate) unit: Option<UnitName>,
+    pub(crate) launcher: &'static str,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) machine: &'a Machine,
+    pub(crate) history: &'a History,
+    pub(crate) asked: Option<&'a Asked>,
+    pub(crate) escalated: bool,
+    pub(crate) details: Option<&'a UnitDetails>,
+    pub(crate) notes: &'a [String],
+}
+
+/// What is seen of a proc that nobody here holds.
+pub struct SeenProc<'a> {
+    /// Its id.
+    pub id: &'a ProcId,
+    /// Its unit.
+    pub unit: &'a UnitName,
+    /// The launcher that sees it.
+    pub launcher: &'a str,
+    /// Whether it ends with its manager.
+    pub lifetime: Lifetime,
+    /// What its unit looked like.
+    pub snapshot: &'a Snapshot,
+    /// What it was given and has used.
+    pub details: &'a UnitDetails,
+    /// How many processes are in it although its main process is over.
+    pub leftovers: Option<usize>,
+}
+
+impl Report {
+    pub(crate) fn of_run(facts: &RunFacts<'_>) -> Self {
+        let machine = facts.machine;
+        let mut report = Self::blank(facts.id.clone(), facts.launcher, facts.lifetime);
+        report.unit.clone_from(&facts.unit);
+        report.label = facts.label.map(str::to_owned);
+        report.take_machine(machine, facts.asked.filter(|_| machine.stop_delivered()), facts.details);
+        report.escalated = facts.escalated;
+        report.notes = facts.notes.to_vec();
+        report.transitions = facts.history.iter().cloned().collect();
+        report.transitions_dropped = facts.history.dropped();
+        report
+    }
+
+    /// Of a proc that is only looked at: its status is what the picture alone says.
+    ///
+    /// `now` dates what the picture does not date itself.
+    pub fn of_seen(seen: &SeenProc<'_>, now: Timestamp) -> Self {
+        let mut machine = Machine::new();
+        machine.step(crate::status::machine::Event::Snapshot(seen.snapshot.clone()), now);
+        let mut report = Self::blank(seen.id.clone(), seen.launcher, seen.lifetime);
+        report.unit = Some(seen.unit.clone());
+        report.label = seen.details.label(seen.id);
+        report.take_machine(&machine, None, Some(seen.details));
+        report.leftovers = seen.leftovers.filter(|left| *left > 0);
+        report
+    }
+
+    fn blank(id: ProcId, launcher: &str, lifetime: Lifetime) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            unit: None,
+            launcher: launcher.to_owned(),
+            label: None,
+            lifetime,
+            invocation_id: None,
+            status: ProcStatus::Starting,
+            pid: None,
+            started_at: None,
+            ended_at: None,
+            wall_seconds: None,
+            cpu_seconds: None,
+            memory_bytes: None,
+            memory_peak_bytes: None,
+            leftovers: None,
+            ended_by: None,
+            escalated: false,
+            result: None,
+            doubts: Vec::new(),
+            notes: Vec::new(),
+            transitions: Vec::new(),
+            transitions_dropped: 0,
+        }
+    }
+
+    fn take_machine(&mut self, machine: &Machine, asked: Option<&Asked>, details: Option<&UnitDetails>) {
+        self.status = machine.status().clone();
+        self.invocation_id = machine.run();
+        self.pid = machine.pid();
+        self.started_at = machine.started_at();
+        if let Some(details) = details {
+            self.take_details(details);
+        }
+        if let Some(ended) = machine.ended() {
+            self.take_end(ended, machine, asked, details);
+        }
+    }
+
+    fn take_details(&mut self, details: &UnitDetails) {
+        self.cpu_seconds = details.cpu_usage.map(|spent| spent.as_secs_f64());
+        // An ended proc uses none; what systemd then says of it is its last value.
+        self.memory_bytes = details.memory_current.filter(|_| !self.status.is_exit());
+        self.memory_peak_bytes = details.memory_peak;
+    }
+
+    fn take_end(
+        &mut self,
+        ended: &Ended,
+        machine: &Machine,
+        asked: Option<&Asked>,
+        details: Option<&UnitDetails>,
+    ) {
+        let wall = ended.ended_at.zip(self.started_at).map(|(ended, started)| ended.since(started));
+        let limit = details.and_then(|details| details.runtime_max);
+        self.ended_at = ended.ended_at;
+        self.wall_seconds = wall.map(|wall| wall.as_secs_f64());
+        self.result.clone_from(&ended.result);
+        self.ended_by = Some(ended_by(&Seen {
+            ended,
+            asked,
+            deactivated: machine.was_deactivated(),
+            reached_runtime_max: limit.zip(wall).is_some_and(|(limit, wall)| wall >= limit),
+        }));
+        if let Some(step) = ended.may_be_setup() {
+            self.doubts.push(format!(
+                "systemd below 256 cannot tell this program's own exit {} from a failed setup ({})",
+                step.status(),
+                step.describe(),
+            ));
+        }
+    }
+
+    /// Whether its time limit ended it.
+    pub fn hit_time_limit(&self) -> bool {
+        self.ended_by == Some(EndedBy::TimeLimit)
+    }
+
+    /// How long it has been up at `now`, or was up in all.
+    pub fn up(&self, now: Timestamp) -> Option<Duration> {
+        match (self.wall_seconds, self.status.kind()) {
+            (Some(seconds), _) => Some(Duration::from_secs_f64(seconds)),
+            (None, StatusKind::Running | StatusKind::Ready | StatusKind::Stopping) => {
+                self.started_at.map(|started| now.since(started))
+            }
+            (None, _) => None,
+        }
+    }
+}
