@@ -4,6 +4,9 @@
 //! [`time`] and [`size`]) do no IO, read no clock and know neither tokio nor zbus; they build with
 //! `--no-default-features`.
 
+#[cfg(feature = "systemd")]
+#[doc(hidden)] // Reachable for this repository's own tests and bench; no part of the stable interface.
+pub mod bus;
 pub mod id;
 pub mod signal;
 pub mod size;

@@ -1,0 +1,185 @@
+//! The calls themselves, each on a given connection: what is sent, within which bound, and what comes back.
+
+use std::time::Duration;
+
+use zbus::Variant;
+
+use super::connect::{DBUS, DBUS_PATH, SYSTEMD};
+use super::decode::{All, Fill};
+use super::error::BusError;
+use super::jobs::JobId;
+use super::link::Calls;
+use super::path;
+use crate::signal::Signal;
+
+/// How long one call may take: sd-bus's own default, with which `systemctl` waits, too (sd_bus_call(3)).
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Which processes of a unit get a signal, as `KillUnit` calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The main process; an error while there is none.
+    Main,
+    /// Every process of the unit.
+    All,
+}
+
+/// What the user manager says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ManagerInfo {
+    /// Its version as it writes it, such as `252.39-1~deb12u1`.
+    pub version: String,
+    /// The environment it gives to what it starts, in its order.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A unit as `ListUnitsByPatterns` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedUnit {
+    /// Its name.
+    pub name: String,
+    /// `Description`.
+    pub description: String,
+    /// `LoadState`.
+    pub load_state: String,
+    /// `ActiveState`.
+    pub active_state: String,
+    /// `SubState`.
+    pub sub_state: String,
+    /// The id of its job; 0 is "none".
+    pub job: u32,
+}
+
+/// A process of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// Its command line, as systemd shows it: quoted where it must be, and possibly cut.
+    pub command: String,
+}
+
+/// A property's name and value on their way.
+pub(super) type Named<'a> = (&'a str, Variant<'a>);
+
+/// `answer` within [`CALL_TIMEOUT`], its errors told as this room's.
+async fn bounded<T>(
+    call: &'static str,
+    unit: &str,
+    answer: impl Future<Output = zbus::Result<T>>,
+) -> Result<T, BusError> {
+    match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(|error| BusError::of_call(call, unit, error)),
+        Err(_) => Err(BusError::TimedOut { call, after: CALL_TIMEOUT }),
+    }
+}
+
+/// Fails where nobody on the bus is systemd.
+pub(super) async fn has_manager(on: &Calls) -> Result<(), BusError> {
+    let asked = on.connection.call_method(Some(DBUS), DBUS_PATH, Some(DBUS), "GetNameOwner", &SYSTEMD);
+    bounded("GetNameOwner", "", asked).await.map(drop)
+}
+
+pub(super) async fn info(on: &Calls) -> Result<ManagerInfo, BusError> {
+    // Both questions are on their way before the first answer is awaited.
+    let (version, environment) = tokio::try_join!(
+        bounded("Version", "", on.manager.version()),
+        bounded("Environment", "", on.manager.environment())
+    )?;
+    let split = |entry: String| {
+        let (name, value) = entry.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    Ok(ManagerInfo { version, environment: environment.into_iter().filter_map(split).collect() })
+}
+
+pub(super) async fn start_transient(
+    on: &Calls,
+    unit: &str,
+    properties: &[Named<'_>],
+    aux: &[(&str, Vec<Named<'_>>)],
+) -> Result<JobId, BusError> {
+    let properties = by_reference(properties);
+    let aux: Vec<_> = aux.iter().map(|(name, properties)| (*name, by_reference(properties))).collect();
+    let aux: Vec<_> = aux.iter().map(|(name, properties)| (*name, borrow_each(properties))).collect();
+    let aux: Vec<_> = aux.iter().map(|(name, properties)| (*name, properties.as_slice())).collect();
+    let call = "StartTransientUnit";
+    let (properties, aux) = (borrow_each(&properties), borrow_each(&aux));
+    let sent = on.manager.start_transient_unit(unit, "fail", &properties, &aux);
+    job_id(call, bounded(call, unit, sent).await?.as_str())
+}
+
+// The generated call takes slices of references to pairs of references.
+fn by_reference<'a>(properties: &'a [Named<'a>]) -> Vec<(&'a str, &'a Variant<'a>)> {
+    properties.iter().map(|(name, value)| (*name, value)).collect()
+}
+
+fn borrow_each<T>(each: &[T]) -> Vec<&T> {
+    each.iter().collect()
+}
+
+pub(super) async fn stop(on: &Calls, unit: &str) -> Result<JobId, BusError> {
+    let call = "StopUnit";
+    job_id(call, bounded(call, unit, on.manager.stop_unit(unit, "replace")).await?.as_str())
+}
+
+/// The number at the end of `/org/freedesktop/systemd1/job/NUMBER`.
+fn job_id(call: &'static str, path: &str) -> Result<JobId, BusError> {
+    let number = path.rsplit('/').next().and_then(|number| number.parse().ok());
+    let unreadable = || BusError::Protocol { call, source: zbus::Error::InvalidReply.into() };
+    number.map(JobId).ok_or_else(unreadable)
+}
+
+pub(super) async fn kill(on: &Calls, unit: &str, whom: Whom, signal: Signal) -> Result<(), BusError> {
+    let whom = match whom {
+        Whom::Main => "main",
+        Whom::All => "all",
+    };
+    bounded("KillUnit", unit, on.manager.kill_unit(unit, whom, signal.number())).await
+}
+
+pub(super) async fn reset_failed(on: &Calls, unit: &str) -> Result<(), BusError> {
+    bounded("ResetFailedUnit", unit, on.manager.reset_failed_unit(unit)).await
+}
+
+pub(super) async fn add_ref(on: &Calls, unit: &str) -> Result<(), BusError> {
+    bounded("RefUnit", unit, on.manager.ref_unit(unit)).await
+}
+
+pub(super) async fn unref(on: &Calls, unit: &str) -> Result<(), BusError> {
+    bounded("UnrefUnit", unit, on.manager.unref_unit(unit)).await
+}
+
+/// All properties of all interfaces of a unit at one moment, as far as `T` takes them. systemd reads an empty
+/// interface name as "all", which is what `systemctl show` asks with.
+pub(super) async fn get_all<T: Fill>(on: &Calls, unit: &str) -> Result<T, BusError> {
+    let properties = Some("org.freedesktop.DBus.Properties");
+    let asked = on.connection.call_method(Some(SYSTEMD), path::unit_path(unit), properties, "GetAll", &"");
+    bounded("GetAll", unit, async { asked.await?.body().deserialize::<All<T>>() }).await.map(|all| all.0)
+}
+
+pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {
+    let listed =
+        bounded("ListUnitsByPatterns", "", on.manager.list_units_by_patterns(&[], &[pattern])).await?;
+    let unit = |(name, description, load_state, active_state, sub_state, _, _, job, _, _)| ListedUnit {
+        name,
+        description,
+        load_state,
+        active_state,
+        sub_state,
+        job,
+    };
+    Ok(listed.into_iter().map(unit).collect())
+}
+
+pub(super) async fn processes(on: &Calls, unit: &str) -> Result<Vec<UnitProcess>, BusError> {
+    let found = bounded("GetUnitProcesses", unit, on.manager.get_unit_processes(unit)).await?;
+    Ok(found.into_iter().map(|(_, pid, command)| UnitProcess { pid, command }).collect())
+}
+
+/// The XML that systemd gives of a unit's object.
+pub(super) async fn introspect(on: &Calls, unit: &str) -> Result<String, BusError> {
+    let interface = Some("org.freedesktop.DBus.Introspectable");
+    let asked = on.connection.call_method(Some(SYSTEMD), path::unit_path(unit), interface, "Introspect", &());
+    bounded("Introspect", unit, async { asked.await?.body().deserialize::<String>() }).await
+}

@@ -1,0 +1,234 @@
+//! The one task that reads signals. It never awaits a call while a connection is there, so that nothing that
+//! somebody else is slow with keeps it from reading; what a loss makes necessary on the new connection is done
+//! by a task beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
+use zbus::message::Type;
+use zbus::{Message, MessageStream, fdo};
+
+use super::connect::{self, Connect};
+use super::decode::Changed;
+use super::error::BusError;
+use super::event::BusEvent;
+use super::jobs::JobId;
+use super::link::Calls;
+use super::proxies::manager::JobRemoved;
+use super::shared::Shared;
+use super::units::Generation;
+use super::{calls, path};
+use crate::status::snapshot::Snapshot;
+
+/// The pause before the second try to reconnect; the first comes at once. It doubles with each further try.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause between two tries. Trying goes on as long as there is a [`super::Bus`].
+pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
+
+/// The two connections of the moment.
+pub(super) struct Pair {
+    pub(super) signals: MessageStream,
+    pub(super) calls: Calls,
+}
+
+/// Reads until it is aborted.
+pub(super) async fn run(shared: Arc<Shared>, connect: Box<dyn Connect>, mut pair: Pair) {
+    // Dropped, and what runs in it aborted, with this task.
+    let mut beside = JoinSet::new();
+    loop {
+        let why = read(&shared, &mut pair, &mut beside).await;
+        tracing::warn!(why, "lost the connection to the user bus");
+        beside.abort_all();
+        shared.lost(&why, &pair.calls);
+        pair = reconnect(&*connect, pair).await;
+        tracing::info!("reconnected to the user bus");
+        shared.link.up(pair.calls.clone());
+        beside.spawn(after_reconnect(Arc::clone(&shared), pair.calls.clone()));
+    }
+}
+
+/// Reads signals until a connection ends, and says with what.
+async fn read(shared: &Arc<Shared>, pair: &mut Pair, beside: &mut JoinSet<()>) -> String {
+    let mut calls_end = std::pin::pin!(pair.calls.connection.closed());
+    loop {
+        tokio::select! {
+            biased;
+            message = pair.signals.next() => match message {
+                Some(Ok(message)) => {
+                    if shared.signal(&message) == Seen::ManagerBack {
+                        beside.spawn(after_manager_came(Arc::clone(shared), pair.calls.clone()));
+                    }
+                }
+                Some(Err(error)) => return error.to_string(),
+                None => return "the connection for signals was closed".to_owned(),
+            },
+            () = &mut calls_end => return "the connection for calls was closed".to_owned(),
+            // Takes the tasks that are done out of the set.
+            Some(_) = beside.join_next() => {}
+        }
+    }
+}
+
+/// What a signal asks of the one who read it.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Handled,
+    ManagerBack,
+}
+
+impl Shared {
+    /// Takes one message of the signals' connection. Never waits.
+    fn signal(&self, message: &Message) -> Seen {
+        if message.message_type() != Type::Signal {
+            return Seen::Handled;
+        }
+        let header = message.header();
+        match header.member().map(zbus::names::MemberName::as_str) {
+            Some("PropertiesChanged") => {
+                // By its path alone, before anything of the body is read: most are of units of others.
+                let label = header.path().and_then(|path| path::unit_label(path.as_str()));
+                if let Some(label) = label.filter(|label| self.units.has_label(label)) {
+                    self.changed(label, message);
+                }
+                Seen::Handled
+            }
+            Some("JobRemoved") => {
+                self.job_removed(message);
+                Seen::Handled
+            }
+            Some("NameOwnerChanged") => self.owner_changed(message),
+            _ => Seen::Handled,
+        }
+    }
+
+    /// systemd sends the service side first and the unit side at once after it, documented so that both can be
+    /// read as one picture (`send_changed_signal` in dbus-unit.c, 252 to 257).
+    fn changed(&self, label: &str, message: &Message) {
+        let body = message.body();
+        let unit = match body.deserialize::<Changed>() {
+            Ok(Changed::Service(service)) => {
+                self.units.with_label(label, |unit| unit.half = Some(service));
+                return;
+            }
+            Ok(Changed::Unit(unit)) => unit,
+            Ok(Changed::Other) => return,
+            Err(error) => {
+                tracing::warn!(unit = label, %error, "cannot read a signal of systemd; it is skipped");
+                return;
+            }
+        };
+        // Without its other half a picture would show a service that never ran. That is one from the moment of
+        // `track`, and a look that was asked for after `track` is newer.
+        let whole = self.units.with_label(label, |tracked| {
+            tracked
+                .half
+                .take()
+                .map(|service| BusEvent::Changed(tracked.name.clone(), Snapshot { unit, service }))
+        });
+        if let Some(Some(event)) = whole {
+            self.mailbox.push(event);
+        }
+    }
+
+    fn job_removed(&self, message: &Message) {
+        let Some(signal) = JobRemoved::from_message(message.clone()) else { return };
+        let Ok(job) = signal.args() else { return };
+        self.jobs.ended(JobId(job.id), job.unit, job.result);
+        if let Some(unit) = self.units.tracked(job.unit) {
+            self.mailbox.push(BusEvent::JobRemoved { id: job.id, unit, result: job.result.to_owned() });
+        }
+    }
+
+    fn owner_changed(&self, message: &Message) -> Seen {
+        let Some(signal) = fdo::NameOwnerChanged::from_message(message.clone()) else { return Seen::Handled };
+        let Ok(change) = signal.args() else { return Seen::Handled };
+        if change.name().as_str() != connect::SYSTEMD {
+            return Seen::Handled;
+        }
+        if change.new_owner().is_some() {
+            return Seen::ManagerBack;
+        }
+        self.jobs.lost("the user manager left the bus");
+        self.units.drop_halves();
+        self.mailbox.push(BusEvent::ManagerLost);
+        Seen::Handled
+    }
+
+    /// A connection is gone.
+    fn lost(&self, why: &str, calls: &Calls) {
+        // With the one for calls still there, calls and references go on; only signals were missed.
+        if calls.connection.is_closed() {
+            self.link.down(why.to_owned());
+        }
+        self.jobs.lost(why);
+        self.units.drop_halves();
+        self.mailbox.push(BusEvent::Disconnected { why: why.to_owned() });
+    }
+}
+
+/// Makes what was lost again, however often it takes.
+async fn reconnect(connect: &dyn Connect, old: Pair) -> Pair {
+    let generation = Generation(old.calls.generation.0 + 1);
+    let mut kept_signals = Some(old.signals).filter(|stream| !zbus::Connection::from(stream).is_closed());
+    let mut kept_calls = Some(old.calls).filter(|calls| !calls.connection.is_closed());
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).clamp(RECONNECT_FIRST, RECONNECT_LONGEST);
+        let signals = async {
+            match kept_signals.take() {
+                Some(kept) => Ok(kept),
+                None => connect::signals(connect).await,
+            }
+        };
+        let calls = async {
+            match kept_calls.take() {
+                Some(kept) => Ok(kept),
+                None => connect::calls(connect, generation).await,
+            }
+        };
+        match tokio::join!(signals, calls) {
+            (Ok(signals), Ok(calls)) => return Pair { signals, calls },
+            (signals, calls) => {
+                let errors = (signals.as_ref().err(), calls.as_ref().err());
+                tracing::debug!(?errors, "cannot reconnect to the user bus yet");
+                (kept_signals, kept_calls) = (signals.ok(), calls.ok());
+            }
+        }
+    }
+}
+
+/// Takes the references anew and then says that everything is back.
+async fn after_reconnect(shared: Arc<Shared>, calls: Calls) {
+    let manager = take_references(&shared, &calls).await;
+    shared.mailbox.push(BusEvent::Reconnected);
+    if matches!(manager, Err(BusError::NotAUserManager { .. })) {
+        shared.mailbox.push(BusEvent::ManagerLost);
+    }
+}
+
+/// A manager that re-executed itself still has the references of this connection; where a reconnection found
+/// none, this is when they are taken.
+async fn after_manager_came(shared: Arc<Shared>, calls: Calls) {
+    if take_references(&shared, &calls).await.is_ok() {
+        shared.mailbox.push(BusEvent::ManagerBack);
+    }
+}
+
+/// References each unit whose reference went with an earlier connection. A unit that is gone is no error here:
+/// the look that follows shows it.
+async fn take_references(shared: &Shared, on: &Calls) -> Result<(), BusError> {
+    calls::has_manager(on).await?;
+    for unit in shared.units.lost_references(on.generation) {
+        match calls::add_ref(on, unit.as_str()).await {
+            Ok(()) => shared.units.hold(unit.as_str(), on.generation),
+            Err(error @ (BusError::Disconnected { .. } | BusError::NotAUserManager { .. })) => {
+                return Err(error);
+            }
+            Err(error) => tracing::debug!(%unit, %error, "cannot take the reference on a unit again"),
+        }
+    }
+    Ok(())
+}

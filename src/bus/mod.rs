@@ -1,0 +1,234 @@
+//! D-Bus to the user manager: connections, calls, signals.
+//!
+//! Owns the two connections, the match rules, the waiting for jobs, encoding and decoding, and reconnecting.
+//! It must not decide what a state means, nor know a spec or a manager: property values go in, snapshots come
+//! out. No type of the bus library is in its interface.
+
+mod address;
+mod calls;
+mod connect;
+mod decode;
+mod details;
+mod drain;
+mod encode;
+mod error;
+mod event;
+mod jobs;
+mod link;
+mod path;
+mod proxies;
+mod shared;
+mod signatures;
+mod units;
+
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
+
+pub use address::BusAddress;
+pub use calls::{CALL_TIMEOUT, ListedUnit, ManagerInfo, UnitProcess, Whom};
+pub use connect::CONNECT_TIMEOUT;
+pub use drain::{RECONNECT_FIRST, RECONNECT_LONGEST};
+pub use encode::FdSlots;
+pub use error::{BusError, WireError};
+pub use event::{BusEvent, Events, PER_UNIT};
+pub use jobs::{Job, JobId};
+pub use signatures::Signatures;
+
+use self::connect::Connect;
+use self::drain::Pair;
+use self::link::Calls;
+use self::shared::Shared;
+use self::units::Generation;
+use crate::id::UnitName;
+use crate::signal::Signal;
+use crate::status::details::UnitDetails;
+use crate::status::snapshot::Snapshot;
+use crate::unit::property::{Property, Value};
+
+/// A further unit that is made in the same transaction, such as the holder that a proc is tied to.
+#[derive(Clone, PartialEq)]
+pub struct AuxUnit {
+    /// Its name.
+    pub name: String,
+    /// Its properties.
+    pub properties: Vec<Property>,
+}
+
+/// What connecting gives.
+#[derive(Debug)]
+pub struct Connected {
+    /// For calls.
+    pub bus: Bus,
+    /// What is seen.
+    pub events: Events,
+    /// The manager's answer, asked for while the rest was being set up.
+    pub info: ManagerInfo,
+}
+
+/// The user manager on its bus. Cheap to clone; when the last clone is gone, so are the connections, and with
+/// them this client's references on units.
+///
+/// A call that is dropped before its answer may have been carried out all the same. Each call is bounded by
+/// [`CALL_TIMEOUT`], and fails with [`BusError::Disconnected`] as soon as the connection is lost.
+#[derive(Debug, Clone)]
+pub struct Bus(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    drain: AbortHandle,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.drain.abort();
+        self.shared.link.down("the bus was closed".to_owned());
+        self.shared.jobs.lost("the bus was closed");
+        self.shared.mailbox.close();
+    }
+}
+
+impl Bus {
+    /// Connects and asks the manager for its version. Needs a tokio runtime, on which the reading task then
+    /// runs; a current-thread one will do.
+    ///
+    /// # Errors
+    /// [`BusError::Unreachable`] and [`BusError::NotAUserManager`] tell why there is nothing to talk to.
+    pub async fn connect(address: BusAddress) -> Result<Connected, BusError> {
+        Self::connect_by(Box::new(address)).await
+    }
+
+    async fn connect_by(connect: Box<dyn Connect>) -> Result<Connected, BusError> {
+        let calls = async {
+            let calls = connect::calls(&*connect, Generation::default()).await?;
+            let info = calls::info(&calls).await?;
+            Ok((calls, info))
+        };
+        let (signals, (calls, info)) = tokio::try_join!(connect::signals(&*connect), calls)?;
+        let shared = Arc::new(Shared::new(calls.clone()));
+        let events = Events(Arc::clone(&shared.mailbox));
+        let drain = tokio::spawn(drain::run(Arc::clone(&shared), connect, Pair { signals, calls }));
+        let bus = Self(Arc::new(Owner { shared, drain: drain.abort_handle() }));
+        Ok(Connected { bus, events, info })
+    }
+
+    fn calls(&self) -> Result<Calls, BusError> {
+        self.0.shared.link.calls()
+    }
+
+    /// From now on events of `unit` are told. To miss none, track before starting, or before a look.
+    pub fn track(&self, unit: &UnitName) {
+        self.0.shared.units.track(unit);
+    }
+
+    /// Nothing more of `unit` is told, also of what was seen already. The reference on it is not given back.
+    pub fn untrack(&self, unit: &UnitName) {
+        self.0.shared.units.untrack(unit);
+        self.0.shared.mailbox.forget(unit);
+    }
+
+    /// What the manager says of itself now.
+    pub async fn info(&self) -> Result<ManagerInfo, BusError> {
+        calls::info(&self.calls()?).await
+    }
+
+    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit` in mode `fail`).
+    /// `properties` may refer to `fds`.
+    ///
+    /// With `AddRef` among the properties and the unit tracked, the reference survives a lost connection.
+    pub async fn start_transient(
+        &self,
+        unit: &str,
+        properties: &[Property],
+        aux: &[AuxUnit],
+        fds: FdSlots<'_>,
+    ) -> Result<Job, BusError> {
+        let calls = self.calls()?;
+        let encoded = encode::properties(properties, &fds)?;
+        let aux = aux
+            .iter()
+            .map(|one| Ok((one.name.as_str(), encode::properties(&one.properties, &fds)?)))
+            .collect::<Result<Vec<_>, BusError>>()?;
+        // Before the call: the end of its job may be read before the answer.
+        let expected = self.0.shared.jobs.expect(unit);
+        let id = calls::start_transient(&calls, unit, &encoded, &aux).await?;
+        if properties.iter().any(|one| one.name == "AddRef" && one.value == Value::Bool(true)) {
+            self.referenced(unit, &calls).await?;
+        }
+        Ok(expected.job(id))
+    }
+
+    /// Stops a unit of any kind (`StopUnit` in mode `replace`); its stop time-out bounds the job.
+    pub async fn stop(&self, unit: &str) -> Result<Job, BusError> {
+        let calls = self.calls()?;
+        let expected = self.0.shared.jobs.expect(unit);
+        Ok(expected.job(calls::stop(&calls, unit).await?))
+    }
+
+    /// Sends a signal to processes of a unit.
+    pub async fn kill(&self, unit: &str, whom: Whom, signal: Signal) -> Result<(), BusError> {
+        calls::kill(&self.calls()?, unit, whom, signal).await
+    }
+
+    /// Lets go of a failed unit's state.
+    pub async fn reset_failed(&self, unit: &str) -> Result<(), BusError> {
+        calls::reset_failed(&self.calls()?, unit).await
+    }
+
+    /// Takes a reference: the unit stays in memory, and its signals flow, until [`Bus::unref`] or the end of
+    /// the connection. On a tracked unit it is taken again after a reconnection. Each reference counts.
+    pub async fn add_ref(&self, unit: &str) -> Result<(), BusError> {
+        let calls = self.calls()?;
+        calls::add_ref(&calls, unit).await?;
+        self.referenced(unit, &calls).await
+    }
+
+    /// Gives a reference back.
+    pub async fn unref(&self, unit: &str) -> Result<(), BusError> {
+        let calls = self.calls()?;
+        self.0.shared.units.release(unit);
+        calls::unref(&calls, unit).await
+    }
+
+    /// A reference on `unit` was taken on the connection of `calls`. If that was lost and replaced between the
+    /// answer and this line, the one that took the references anew did not know of this one.
+    async fn referenced(&self, unit: &str, calls: &Calls) -> Result<(), BusError> {
+        let shared = &self.0.shared;
+        shared.units.hold(unit, calls.generation);
+        if let Ok(now) = shared.link.calls()
+            && now.generation != calls.generation
+        {
+            calls::add_ref(&now, unit).await?;
+            shared.units.hold(unit, now.generation);
+        }
+        Ok(())
+    }
+
+    /// The unit as it is now, load state included. A unit that does not exist is no error: its load state is
+    /// `not-found`, and everything else has the values of a unit that never ran.
+    pub async fn look(&self, unit: &str) -> Result<Snapshot, BusError> {
+        calls::get_all(&self.calls()?, unit).await
+    }
+
+    /// [`Bus::look`] and, from the same moment, what reports show beside it.
+    pub async fn details(&self, unit: &str) -> Result<(Snapshot, UnitDetails), BusError> {
+        calls::get_all(&self.calls()?, unit).await
+    }
+
+    /// The units in memory whose name matches a glob.
+    pub async fn list(&self, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {
+        calls::list(&self.calls()?, pattern).await
+    }
+
+    /// The processes in a unit's cgroup, without those of others that this user may not see.
+    pub async fn processes(&self, unit: &str) -> Result<Vec<UnitProcess>, BusError> {
+        calls::processes(&self.calls()?, unit).await
+    }
+
+    /// The D-Bus signature of every property that this manager's service units have.
+    pub async fn service_signatures(&self) -> Result<Signatures, BusError> {
+        // Any name does: systemd describes the object of a unit that does not exist just as well.
+        signatures::of_service(&calls::introspect(&self.calls()?, "procunit-.service").await?)
+    }
+}

@@ -1,0 +1,4 @@
+//! Proxies generated from `dbus-interfaces/`; `tests/proxies.rs` regenerates them and compares.
+
+#[expect(clippy::allow_attributes, reason = "as generated")]
+pub(super) mod manager;

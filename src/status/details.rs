@@ -1,0 +1,57 @@
+//! What reports show of a unit beside its state: plain values, as the bus room decoded them.
+//!
+//! Every field is optional: this systemd may not have the property, the controller that counts may be off, or
+//! the counter may be unset, which systemd writes as the highest number and this type as absent. Nothing here
+//! is in a signal; only a look (`GetAll`) tells it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Accounting and settings of a service unit, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitDetails {
+    /// `CPUUsageNSec`: processor time used so far.
+    pub cpu_usage: Option<Duration>,
+    /// `MemoryCurrent`, bytes.
+    pub memory_current: Option<u64>,
+    /// `MemoryPeak`, bytes; systemd 255 and later.
+    pub memory_peak: Option<u64>,
+    /// `MemorySwapPeak`, bytes; systemd 255 and later.
+    pub memory_swap_peak: Option<u64>,
+    /// `TasksCurrent`: processes and threads.
+    pub tasks_current: Option<u64>,
+    /// `IOReadBytes`; unset in a user manager, which the `io` controller is not delegated to.
+    pub io_read_bytes: Option<u64>,
+    /// `IOWriteBytes`.
+    pub io_write_bytes: Option<u64>,
+    /// `OOMKills`; systemd 259 and later.
+    pub oom_kills: Option<u64>,
+    /// `ControlGroup`: the path below `/sys/fs/cgroup`; empty while the unit has none.
+    pub control_group: Option<String>,
+    /// `Slice`.
+    pub slice: Option<String>,
+    /// `Description`.
+    pub description: Option<String>,
+    /// `Environment`: `NAME=VALUE` each, without what the manager adds.
+    pub environment: Option<Vec<String>>,
+    /// `FragmentPath`: the unit file; empty where there is none.
+    pub fragment_path: Option<String>,
+    /// `Transient`: made by a call, not from a file.
+    pub transient: Option<bool>,
+    /// `Type`, such as `exec` or `notify`.
+    pub service_type: Option<String>,
+    /// `Restart`, such as `no` or `on-failure`.
+    pub restart: Option<String>,
+    /// `RemainAfterExit`.
+    pub remain_after_exit: Option<bool>,
+    /// `KillSignal`: the number of the stop signal.
+    pub kill_signal: Option<i32>,
+    /// `TimeoutStopUSec`; absent where it is infinite.
+    pub stop_timeout: Option<Duration>,
+    /// `RuntimeMaxUSec`; absent where it is infinite.
+    pub runtime_max: Option<Duration>,
+    /// `BindsTo`: the units whose end ends this one.
+    pub binds_to: Option<Vec<String>>,
+}
