@@ -144,8 +144,8 @@ impl From<UnitName> for String {
 
 /// The name of a slice that holds procs.
 ///
-/// A `-` in a slice's name is a step down the tree, so `app-procunit-TOKENx0.slice` lies in
-/// `app-procunit.slice`, which lies in `app.slice`, the place systemd names for applications (systemd.special(7)).
+/// A `-` in a slice's name is a step down the tree, so `app-procunit_TOKENx0.slice` lies in `app.slice`,
+/// the place systemd names for applications (systemd.special(7)), and nothing of ours is above it that would stay.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SliceName(Arc<str>);
 
@@ -153,7 +153,7 @@ impl SliceName {
     /// The `index`th slice of the manager that `token` names. A token is letters and digits alone.
     pub fn numbered(token: &str, index: u32) -> Self {
         debug_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token:?}");
-        Self(format!("app-procunit-{token}x{index}.slice").into())
+        Self(format!("app-procunit_{token}x{index}.slice").into())
     }
 
     /// The name as systemd takes it.
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn slices_of_one_manager_lie_in_applications() {
-        assert_eq!(SliceName::numbered("k3f9", 12).as_str(), "app-procunit-k3f9x12.slice");
+        assert_eq!(SliceName::numbered("k3f9", 12).as_str(), "app-procunit_k3f9x12.slice");
     }
 
     proptest! {
