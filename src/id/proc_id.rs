@@ -117,3 +117,69 @@ impl fmt::Debug for ProcId {
         fmt::Debug::fmt(&*self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        ProcId::new(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ids_that_people_write_are_taken_as_they_are() {
+        for text in ["web", "shop/web/0", "a b", "é", "日本/☕", "w:1", "a.service", ".", "a-", "x@y", "~"]
+        {
+            assert_eq!(ProcId::new(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_with_which_id() {
+        assert_eq!(refusal(""), "an id cannot be empty");
+        assert_eq!(refusal("-d"), "id \"-d\" starts with '-', which reads as a flag");
+        assert_eq!(
+            refusal("web-*"),
+            "id \"web-*\" has '*'; control characters, '*', '?', '[' and ']' cannot be in an id"
+        );
+        assert_eq!(
+            refusal("a\nb"),
+            "id \"a\\nb\" has '\\n'; control characters, '*', '?', '[' and ']' cannot be in an id"
+        );
+        assert_eq!(
+            refusal("shop//web"),
+            "id \"shop//web\" has an empty segment; write it without leading, trailing or doubled '/'"
+        );
+    }
+
+    #[test]
+    fn an_empty_segment_is_refused_wherever_it_is() {
+        for text in ["/", "/a", "a/", "a//b"] {
+            assert_eq!(ProcId::new(text), Err(BadProcId::EmptySegment(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn every_character_that_cannot_be_in_an_id_is_named() {
+        for found in ['*', '?', '[', ']', '\0', '\t', '\u{1b}', '\u{7f}', '\u{85}'] {
+            let id = format!("a{found}b");
+            assert_eq!(ProcId::new(&id), Err(BadProcId::Character { id, found }));
+        }
+    }
+
+    #[test]
+    fn the_length_is_counted_in_bytes_and_a_refusal_shows_only_the_beginning() {
+        let longest = "x".repeat(ProcId::MAX_LEN);
+        assert!(ProcId::new(&longest).is_ok());
+        let message = refusal(&"é".repeat(600));
+        assert_eq!(message, format!("id {:?}... has 1200 bytes; 1024 are the most", "é".repeat(32)));
+    }
+
+    #[test]
+    fn json_holds_an_id_to_the_same_rules() {
+        let id = ProcId::new("shop/web/0").unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"shop/web/0\"");
+        assert_eq!(serde_json::from_str::<ProcId>("\"shop/web/0\"").unwrap(), id);
+        assert!(serde_json::from_str::<ProcId>("\"shop//0\"").is_err());
+    }
+}
