@@ -105,7 +105,7 @@ pub(super) async fn start_transient(
     let aux: Vec<_> = aux.iter().map(|(name, properties)| (*name, properties.as_slice())).collect();
     let call = "StartTransientUnit";
     let (properties, aux) = (borrow_each(&properties), borrow_each(&aux));
-    let sent = on.manager.start_transient_unit(unit, "fail", &properties, &aux);
+    let sent = on.manager.start_transient_unit(unit, "replace", &properties, &aux);
     job_id(call, bounded(call, unit, sent).await?.as_str())
 }
 

@@ -133,7 +133,7 @@ impl Bus {
         calls::info(&self.calls()?).await
     }
 
-    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit` in mode `fail`).
+    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit` in mode `replace`: mode `fail` would meet the stop job of a slice that has just become empty).
     /// `properties` may refer to `fds`.
     ///
     /// With `AddRef` among the properties and the unit tracked, the reference survives a lost connection.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::id::ProcId;
 use crate::spec::SpecError;
 use crate::status::FailReason;
+use crate::unit::PropertyError;
 
 /// The error underneath: a bus error, an OS error, or that of a launcher of the caller's own.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -16,6 +17,9 @@ pub enum LaunchError {
     /// The spec cannot be launched as it stands.
     #[error("invalid spec: {0}")]
     InvalidSpec(#[from] SpecError),
+    /// A service property cannot be passed on.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
     /// A proc of this id is not over, or a detached one that is over has not been removed.
     #[error("{id} exists already; stop or remove it first, or choose another name")]
     AlreadyExists {

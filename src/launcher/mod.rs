@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use error::{AdoptError, DeliverError, LaunchError, SurveyError};
+pub use error::{AdoptError, DeliverError, LaunchError, Source, SurveyError};
 
 use crate::id::{ProcId, UnitName};
 use crate::signal::Signal;

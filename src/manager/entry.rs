@@ -10,7 +10,7 @@ use super::handle::View;
 use super::ladder::Ladder;
 use super::message::EndReply;
 use crate::id::ProcId;
-use crate::launcher::{DeliverError, ProcRun, RunKey};
+use crate::launcher::{DeliverError, ProcRun};
 use crate::report::{Asked, Report, RunFacts};
 use crate::spec::{Lifetime, StopPolicy, defaults};
 use crate::status::ProcStatus;
@@ -43,7 +43,6 @@ pub(super) enum Hold {
 /// One run of a proc.
 pub(super) struct Entry {
     pub(super) id: ProcId,
-    pub(super) key: RunKey,
     pub(super) terms: Terms,
     pub(super) machine: Machine,
     pub(super) history: History,
@@ -68,11 +67,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(id: ProcId, key: RunKey, terms: Terms) -> Self {
+    pub(super) fn new(id: ProcId, terms: Terms) -> Self {
         let view = View { status: ProcStatus::Starting, run: None, pid: None };
         Self {
             id,
-            key,
             terms,
             machine: Machine::new(),
             history: History::default(),

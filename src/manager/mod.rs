@@ -18,8 +18,8 @@ pub use error::{TerminateError, WaitError};
 pub use handle::{ProcHandle, StatusWatch};
 
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, LaunchError, ProcLauncher, SurveyError};
-use crate::report::Report;
+use crate::launcher::{AdoptError, LaunchError, ProcLauncher, Sighting, SurveyError};
+use crate::report::{Report, SeenProc};
 use crate::spec::ProcSpec;
 use message::Command;
 
@@ -92,8 +92,22 @@ impl ProcManager {
     /// # Errors
     /// [`SurveyError`] where the launcher cannot be asked.
     pub async fn survey(&self) -> Result<Vec<Report>, SurveyError> {
-        let name = self.launcher.name();
+        let now = std::time::SystemTime::now().into();
         let sightings = self.launcher.survey().await?;
-        Ok(sightings.into_iter().map(|sighting| Report::of_sighting(sighting, name)).collect())
+        Ok(sightings.iter().map(|sighting| Report::of_seen(&self.seen(sighting), now)).collect())
+    }
+
+    fn seen<'a>(&'a self, sighting: &'a Sighting) -> SeenProc<'a> {
+        // A main process that is over is in no list of processes.
+        let leftovers = sighting.processes.as_ref().map(Vec::len);
+        SeenProc {
+            id: &sighting.id,
+            unit: &sighting.unit,
+            launcher: self.launcher.name(),
+            lifetime: sighting.lifetime,
+            snapshot: &sighting.snapshot,
+            details: &sighting.details,
+            leftovers,
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::id::ProcId;
 use crate::launcher::{
     AdoptError, Adopted, DeliverError, Fact, Facts, LaunchError, Launched, ProcLauncher, ProcRun, RunKey,
 };
-use crate::report::{Asked, Report};
+use crate::report::{Asked, Report, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -139,7 +139,7 @@ impl Task {
         let key = RunKey(self.next_key);
         self.next_key += 1;
         self.newest.insert(id.clone(), key);
-        self.entries.insert(key, Entry::new(id, key, terms));
+        self.entries.insert(key, Entry::new(id, terms));
         (key, Facts { key, to: self.facts.0.clone() })
     }
 
@@ -255,7 +255,7 @@ impl Task {
         let sighting = adopted.sighting;
         entry.hold = Hold::Held(Arc::from(adopted.run));
         entry.terms = Terms {
-            label: sighting.details.label(),
+            label: label_of(&sighting.id, &sighting.details),
             lifetime: sighting.lifetime,
             stop: sighting.stop,
             runtime_max: None,

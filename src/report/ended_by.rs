@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::status::exit::{Ended, Exit};
+use crate::status::exit::Exit;
+use crate::status::observe::Ended;
 
 /// Why we asked a proc to end.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use ended_by::Asked;
 pub use ended_by::EndedBy;
-pub(crate) use ended_by::{Asked, Seen, ended_by};
+use ended_by::{Seen, ended_by};
 
 use crate::id::{InvocationId, ProcId, UnitName};
 use crate::spec::Lifetime;
 use crate::status::details::UnitDetails;
-use crate::status::exit::Ended;
 use crate::status::history::{History, Transition};
 use crate::status::machine::Machine;
+use crate::status::observe::Ended;
 use crate::status::snapshot::Snapshot;
 use crate::status::{ProcStatus, StatusKind};
 use crate::time::Timestamp;
@@ -131,7 +132,7 @@ impl Report {
         machine.step(crate::status::machine::Event::Snapshot(seen.snapshot.clone()), now);
         let mut report = Self::blank(seen.id.clone(), seen.launcher, seen.lifetime);
         report.unit = Some(seen.unit.clone());
-        report.label = seen.details.label(seen.id);
+        report.label = label_of(seen.id, seen.details);
         report.take_machine(&machine, None, Some(seen.details));
         report.leftovers = seen.leftovers.filter(|left| *left > 0);
         report
@@ -227,4 +228,10 @@ impl Report {
             (None, _) => None,
         }
     }
+}
+
+/// A unit's description is `label @ host`; the label of a proc without one is its id.
+pub fn label_of(id: &ProcId, details: &UnitDetails) -> Option<String> {
+    let (label, _host) = details.description.as_deref()?.rsplit_once(" @ ")?;
+    (label != id.as_str()).then(|| label.to_owned())
 }

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::builder::ProcSpecBuilder;
 use super::environment::Environment;
 use super::stdio::Stdio;
@@ -10,7 +12,8 @@ use super::stop::StopPolicy;
 use crate::id::ProcId;
 
 /// How long a proc may live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// It ends when the manager that launched it does, however that ends.
     #[default]

@@ -178,9 +178,7 @@ impl Machine {
     pub fn step(&mut self, event: Event, now: Timestamp) -> Step {
         match event {
             Event::Snapshot(snapshot) => self.on_observation(observe(&snapshot, self.run), now),
-            Event::Started { pid, at } => {
-                self.on_alive(Alive { pid: Some(pid), started_at: Some(at) }, now)
-            }
+            Event::Started { pid, at } => self.on_alive(Alive { pid: Some(pid), started_at: Some(at) }, now),
             Event::Exited { exit, at } => self.on_ended(self.ended_by_launcher(exit, at), now),
             Event::TreeGone => {
                 self.tree = Tree::Gone;
@@ -250,7 +248,9 @@ impl Machine {
             StatusKind::Starting | StatusKind::Running | StatusKind::Ready => {
                 self.move_to(ProcStatus::Stopping { started_at: self.started_at }, cause, now)
             }
-            StatusKind::Stopping | StatusKind::Stopped | StatusKind::Killed | StatusKind::Failed => Step::Stayed,
+            StatusKind::Stopping | StatusKind::Stopped | StatusKind::Killed | StatusKind::Failed => {
+                Step::Stayed
+            }
         }
     }
 

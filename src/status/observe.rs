@@ -176,8 +176,7 @@ fn main_ended(ended: Ended) -> Main {
 
 fn main_not_ended(snapshot: &Snapshot, activity: Activity) -> Main {
     let service = &snapshot.service;
-    let alive =
-        Alive { pid: service.main_pid.filter(|&pid| pid != 0), started_at: service.exec_main_start };
+    let alive = Alive { pid: service.main_pid.filter(|&pid| pid != 0), started_at: service.exec_main_start };
     match activity {
         Activity::Up => Main::Alive(alive),
         Activity::Deactivating if alive.pid.is_some() => Main::Deactivating(alive),

@@ -70,7 +70,9 @@ pub fn resolve(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf,
 fn check(full: &Path) -> Result<(), Option<&'static str>> {
     let meta = match fs::metadata(full) {
         Ok(meta) => meta,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(Some("permission denied")),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Some("permission denied"));
+        }
         Err(_) => return Err(None),
     };
     if meta.is_dir() {
@@ -102,7 +104,9 @@ mod tests {
         let path = format!("/nowhere:{}", dir.path().display());
         assert_eq!(resolve("tool", Path::new("/"), Some(&path)).unwrap(), tool);
         let missing = resolve("sh", Path::new("/"), Some("/nowhere"));
-        assert!(matches!(missing, Err(ProgramError::NotFound { searched: Some(path), .. }) if path == "/nowhere"));
+        assert!(
+            matches!(missing, Err(ProgramError::NotFound { searched: Some(path), .. }) if path == "/nowhere")
+        );
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) async fn launch(
         return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
     };
     shared.bus.track(&unit);
-    let mut attempt = Attempt { shared, spec, unit, verdict, armed: true };
+    let attempt = Attempt { shared, spec, unit, verdict, armed: true };
     let started = attempt.start(&resolved, &extra).await?;
     attempt.until_exec(started).await
 }

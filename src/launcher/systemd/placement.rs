@@ -168,7 +168,8 @@ impl Placement {
 
 /// What holds the tie: it reads its standard input to the end and writes nothing.
 fn tie_program() -> Result<String, std::io::Error> {
-    let found = program::resolve("cat", Path::new("/"), Some("/usr/bin:/bin")).map_err(std::io::Error::other)?;
+    let found =
+        program::resolve("cat", Path::new("/"), Some("/usr/bin:/bin")).map_err(std::io::Error::other)?;
     Ok(found.to_string_lossy().into_owned())
 }
 
