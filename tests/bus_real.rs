@@ -4,7 +4,9 @@
 
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use procunit::bus::{
@@ -14,6 +16,9 @@ use procunit::id::{ProcId, UnitName};
 use procunit::signal::Signal;
 use procunit::status::snapshot::Snapshot;
 use procunit::unit::property::{ExecCommand, FdSlot, Property};
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 
 /// Far beyond what anything here takes.
 const BOUND: Duration = Duration::from_secs(30);
@@ -112,7 +117,7 @@ async fn a_hundred_programs_at_once_are_each_followed_to_their_own_end() {
     const COUNT: usize = 100;
     let Connected { bus, mut events, .. } = connect().await;
     let units: Vec<_> = (0..COUNT).map(|_| fresh("many")).collect();
-    let mut starting = tokio::task::JoinSet::new();
+    let mut starting = JoinSet::new();
     for (index, unit) in units.iter().enumerate() {
         bus.track(unit);
         let (bus, unit) = (bus.clone(), unit.clone());
@@ -263,4 +268,79 @@ async fn the_manager_describes_its_properties_as_the_interfaces_here_do() {
     for always in ["ExecMainCode", "ActiveState", "InvocationID", "LoadState", "KillSignal"] {
         assert!(signatures.contains_key(always), "{always}");
     }
+}
+
+/// A way to the bus that can be cut. Descriptors do not cross it.
+struct Relay {
+    directory: tempfile::TempDir,
+    through: Arc<Mutex<JoinSet<()>>>,
+    _accepting: JoinSet<()>,
+}
+
+impl Relay {
+    fn start() -> Self {
+        let address = BusAddress::from_env().expect("a user manager to test with").to_string();
+        let path = address.strip_prefix("unix:path=").and_then(|path| path.split(',').next());
+        let path = PathBuf::from(path.expect("the bus has a path"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(directory.path().join("bus")).expect("a socket");
+        let through = Arc::new(Mutex::new(JoinSet::new()));
+        let mut accepting = JoinSet::new();
+        accepting.spawn({
+            let through = Arc::clone(&through);
+            async move {
+                while let Ok((mut here, _)) = listener.accept().await {
+                    let mut there = UnixStream::connect(&path).await.expect("the bus");
+                    through.lock().expect("the lock").spawn(async move {
+                        // Ends with either side, or by being cut.
+                        let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                    });
+                }
+            }
+        });
+        Self { directory, through, _accepting: accepting }
+    }
+
+    fn address(&self) -> BusAddress {
+        BusAddress::new(format!("unix:path={}/bus", self.directory.path().display()))
+    }
+
+    fn cut(&self) {
+        self.through.lock().expect("the lock").abort_all();
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_followed_across_a_lost_connection() {
+    let relay = Relay::start();
+    let connected = within("connecting", Bus::connect(relay.address())).await;
+    let Connected { bus, mut events, .. } = connected.expect("a user manager to test with");
+    let unit = fresh("survivor");
+    bus.track(&unit);
+    let properties = service(&["/bin/sleep", "50"]);
+    let started = bus.start_transient(unit.as_str(), &properties, &[], FdSlots::default()).await;
+    within("the start", started.expect("started").ended()).await.expect("the job's end");
+    let before = bus.look(unit.as_str()).await.expect("a look");
+
+    relay.cut();
+    let mut lost = false;
+    within("the reconnection", async {
+        loop {
+            match events.recv().await.expect("events while there is a bus") {
+                BusEvent::Disconnected { .. } => lost = true,
+                BusEvent::Reconnected => break,
+                _ => {}
+            }
+        }
+    })
+    .await;
+    assert!(lost);
+    assert_eq!(bus.look(unit.as_str()).await.expect("a look"), before);
+
+    // Without the reference taken anew, systemd would tell nobody of this and forget the unit.
+    bus.kill(unit.as_str(), Whom::All, Signal::KILL).await.expect("a kill");
+    let end = until(&mut events, &unit, "the end", over).await;
+    assert_eq!(end.unit.invocation, before.unit.invocation);
+    let look = bus.look(unit.as_str()).await.expect("a look");
+    assert_eq!((look.unit.load_state.as_deref(), look.service), (Some("loaded"), end.service));
 }
