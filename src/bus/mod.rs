@@ -13,12 +13,16 @@ mod drain;
 mod encode;
 mod error;
 mod event;
+#[cfg(test)]
+pub(crate) mod fake;
 mod jobs;
 mod link;
 mod path;
 mod proxies;
 mod shared;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::sync::Arc;
