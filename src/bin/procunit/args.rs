@@ -43,6 +43,10 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Run(RunArgs),
+    /// Check what launching needs on this host, and say what to do about what is missing
+    ///
+    /// Exits with 0 only if launching works; a program is launched to find out.
+    Doctor,
 }
 
 /// Run a program as a unit of its own, to its exact end

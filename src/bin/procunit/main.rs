@@ -5,6 +5,7 @@
 
 mod args;
 mod connect;
+mod doctor;
 mod exit;
 mod run;
 mod show;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 async fn dispatch(args: Args) -> anyhow::Result<u8> {
     match args.verb {
         Verb::Run(run) => run::run(&args.global, run).await,
+        Verb::Doctor => doctor::doctor(&args.global).await,
     }
 }
 

@@ -24,3 +24,24 @@ pub(crate) fn exit_report(report: &Report) {
     }
     anstream::eprintln!("{text}");
 }
+
+/// Words for something good.
+pub(crate) fn good(text: &str) -> String {
+    styled(anstyle::AnsiColor::Green, text)
+}
+
+/// Words for something that wants attention.
+pub(crate) fn attention(text: &str) -> String {
+    styled(anstyle::AnsiColor::Yellow, text)
+}
+
+/// Words for something bad.
+pub(crate) fn bad(text: &str) -> String {
+    styled(anstyle::AnsiColor::Red, text)
+}
+
+/// Where colours are not wanted, the streams of this command take them out again.
+fn styled(color: anstyle::AnsiColor, text: &str) -> String {
+    let style = anstyle::Style::new().fg_color(Some(color.into()));
+    format!("{style}{text}{style:#}")
+}
