@@ -40,9 +40,6 @@ fn sum(text: &str) -> Option<u64> {
 fn term(text: &str) -> Option<(u64, u64, &str)> {
     let (whole, rest) = digits(text);
     let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), digits);
-    if whole.is_empty() {
-        return None;
-    }
     let rest = rest.trim_start();
     let (scale, rest) = suffix(rest)?;
     let bytes = whole.parse::<u64>().ok()?.checked_mul(scale)?;

@@ -27,7 +27,7 @@ const YEAR: u64 = 31_557_600 * MICROS_PER_SECOND;
 
 /// The units systemd knows, with their microseconds (`extract_multiplier`, time-util.c). `M` is a month and `m`
 /// a minute.
-const UNITS: [(&str, u64); 29] = [
+const UNITS: [(&str, u64); 30] = [
     ("seconds", MICROS_PER_SECOND),
     ("second", MICROS_PER_SECOND),
     ("sec", MICROS_PER_SECOND),
@@ -56,7 +56,9 @@ const UNITS: [(&str, u64); 29] = [
     ("ms", 1_000),
     ("usec", 1),
     ("us", 1),
+    // The micro sign and the Greek letter.
     ("\u{b5}s", 1),
+    ("\u{3bc}s", 1),
 ];
 
 /// Reads a length of time as systemd does: numbers with units, added up; a number alone is in seconds; `infinity`.
@@ -64,12 +66,29 @@ const UNITS: [(&str, u64); 29] = [
 /// # Errors
 /// When the text is no such thing, or more than 64 bits of microseconds.
 pub fn parse_span(text: &str) -> Result<Span, BadSpan> {
-    let bad = || BadSpan(text.to_owned());
+    parse_span_in(text, MICROS_PER_SECOND)
+}
+
+/// Reads a length of time whose bare numbers count `default` microseconds each, as [`parse_span`] does otherwise.
+///
+/// # Errors
+/// As [`parse_span`].
+pub fn parse_span_in(text: &str, default: u64) -> Result<Span, BadSpan> {
     if text.trim() == "infinity" {
         return Ok(Span::Infinity);
     }
-    let micros = sum(text.trim(), MICROS_PER_SECOND).ok_or_else(bad)?;
+    let micros = sum(text.trim(), default).ok_or_else(|| BadSpan(text.to_owned()))?;
     Ok(Span::Finite(Duration::from_micros(micros)))
+}
+
+impl Span {
+    /// As systemd's properties have it: microseconds, all ones for no limit.
+    pub fn as_micros(self) -> u64 {
+        match self {
+            Self::Finite(span) => u64::try_from(span.as_micros()).unwrap_or(u64::MAX),
+            Self::Infinity => u64::MAX,
+        }
+    }
 }
 
 /// The microseconds of `NUMBER[UNIT] ...`; a number without a unit counts `default` each.
@@ -90,10 +109,11 @@ fn sum(text: &str, default: u64) -> Option<u64> {
 /// One number with its unit, and what follows it.
 fn term(text: &str, default: u64) -> Option<(u64, &str)> {
     let (whole, rest) = digits(text);
-    let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), digits);
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => Some(digits(rest)).filter(|(fraction, _)| !fraction.is_empty())?,
+        None if whole.is_empty() => return None,
+        None => ("", rest),
+    };
     let rest = rest.trim_start();
     let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(end);

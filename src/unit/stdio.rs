@@ -1,6 +1,7 @@
 //! The three standard streams.
 
 use super::property::{FdSlot, Property};
+use crate::id::{ProcId, UnitName};
 use crate::spec::{Input, Output, ProcSpec};
 
 /// Each stream gets a setting of its own: standard error would follow standard output otherwise (systemd.exec(5)).
@@ -11,8 +12,17 @@ pub(super) fn properties(spec: &ProcSpec) -> Vec<Property> {
         output("StandardOutput", "StandardOutputFileDescriptor", FdSlot::Stdout, &stdio.stdout),
         output("StandardError", "StandardErrorFileDescriptor", FdSlot::Stderr, &stdio.stderr),
     ];
-    properties.push(Property::new("SyslogIdentifier", spec.id().as_str()));
+    properties.push(Property::new("SyslogIdentifier", syslog_identifier(spec.id())));
     properties
+}
+
+/// The name under which the journal has a proc's lines, even where journald was too late to learn the unit
+/// (measured, 252: of a process that has exited it knows the identifier and the user alone): the id.
+///
+/// systemd writes it to the unit's file as it is, where a backslash at the end would swallow the next line; such an
+/// id goes by its unit's name.
+pub fn syslog_identifier(id: &ProcId) -> String {
+    if id.as_str().ends_with('\\') { UnitName::for_proc(id).to_string() } else { id.to_string() }
 }
 
 fn input(input: &Input) -> Property {
