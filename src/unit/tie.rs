@@ -19,7 +19,6 @@ pub fn tie_plan(tie: &TieName, program: &str, slice: &SliceName) -> (String, Vec
     let properties = vec![
         Property::new("Type", "simple"),
         Property::new("Description", "ends when its procunit manager does"),
-        Property::new("AddRef", true),
         Property::new("ExecStart", vec![command]),
         Property::new("StandardInputFileDescriptor", FdSlot::Tie),
         Property::new("StandardOutput", "null"),
