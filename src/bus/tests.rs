@@ -327,7 +327,7 @@ async fn properties_auxiliary_units_and_descriptors_arrive_as_they_were_given() 
     let (text, fd) = within("the call", told).await.unwrap();
     assert_eq!(
         text,
-        r#"a.service fail ("Description", Str("$HOME %n")) holder.service ("Slice", Str("x.slice"))"#
+        r#"a.service replace ("Description", Str("$HOME %n")) holder.service ("Slice", Str("x.slice"))"#
     );
     // It is the pipe: what is written on one end comes out here, and its end is seen.
     let mut arrived = std::fs::File::from(OwnedFd::from(zbus::OwnedFd::from(fd)));
