@@ -203,7 +203,8 @@ impl Task {
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
         entry.limit_at = entry.terms.runtime_max.map(|limit| Instant::now() + limit);
-        self.settle_if_gone(key);
+        // Its end may have come before this answer; what follows from one needs the hold.
+        self.after_fact(key);
         // A wish that came during the launch is due now.
         self.climb(key, Instant::now());
         let handle = self.handle(key);
@@ -436,7 +437,7 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                entry.escalated |= kill && !entry.is_over();
+                entry.note_delivered(kill);
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
