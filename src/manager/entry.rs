@@ -12,6 +12,7 @@ use super::message::EndReply;
 use crate::id::ProcId;
 use crate::launcher::{DeliverError, ProcRun};
 use crate::report::{Asked, Report, RunFacts};
+use crate::signal::Signal;
 use crate::spec::{Lifetime, StopPolicy, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -53,6 +54,8 @@ pub(super) struct Entry {
     pub(super) asked: Option<Asked>,
     /// Whether SIGKILL of ours was delivered.
     pub(super) escalated: bool,
+    /// Whether a stop or kill of ours was delivered before the end, and only said so after it.
+    pub(super) delivered_late: bool,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
@@ -79,6 +82,7 @@ impl Entry {
             ladder: None,
             asked: None,
             escalated: false,
+            delivered_late: false,
             limit_at: None,
             scheduled: None,
             sweeping: false,
@@ -135,6 +139,20 @@ impl Entry {
         });
     }
 
+    /// Notes that a stop or SIGKILL of ours was delivered.
+    ///
+    /// The answer that says so and the end that followed travel on two connections: when the answer is read
+    /// second, the end itself tells whether it is what had been asked for.
+    pub(super) fn note_delivered(&mut self, kill: bool) {
+        let (over, killed) = (self.is_over(), self.was_killed());
+        self.escalated |= kill && (!over || killed);
+        self.delivered_late |= over && if kill { killed } else { self.machine.was_deactivated() };
+    }
+
+    fn was_killed(&self) -> bool {
+        matches!(self.machine.status(), ProcStatus::Killed { signal: Signal::KILL, .. })
+    }
+
     /// When this entry next wants to be looked at.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let rung = self.ladder.as_ref().and_then(Ladder::due_at);
@@ -145,6 +163,7 @@ impl Entry {
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
+        let delivered = self.machine.stop_delivered() || self.delivered_late;
         Report::of_run(&RunFacts {
             id: &self.id,
             unit: self.last_held().and_then(|run| run.unit().cloned()),
@@ -153,7 +172,7 @@ impl Entry {
             lifetime: self.terms.lifetime,
             machine: &self.machine,
             history: &self.history,
-            asked: self.asked.as_ref(),
+            asked: self.asked.as_ref().filter(|_| delivered),
             escalated: self.escalated,
             details,
             notes: &self.notes,
