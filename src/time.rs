@@ -35,6 +35,7 @@ impl Timestamp {
     }
 
     /// The time this long before; 1970 at the earliest.
+    #[must_use]
     pub fn before(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
     }

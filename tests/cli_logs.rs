@@ -43,6 +43,7 @@ fn runs_of_the_same_name_do_not_mix() {
     for n in 0..5 {
         let id = procs.start_with("x", &["--replace"], &format!("echo run {n}"));
         until("its words", || words(&id) == format!("run {n}\n"));
+        until("its end", || procs.report("x")["ended_at"].is_string());
     }
 }
 
@@ -54,7 +55,7 @@ fn bytes_and_long_lines_arrive_as_they_were_written() {
     until("its words", || words(&id).ends_with("end\n"));
     let ran = procunit(&["logs", "-o", "cat", &id]);
     let mut expected = b"a\xff\xfeb\n\tc\n".to_vec();
-    expected.extend([b'x'; 200_000]);
+    expected.resize(expected.len() + 200_000, b'x');
     expected.extend(b"\nend\n");
     assert!(ran.0.stdout == expected, "{} bytes", ran.0.stdout.len());
     let first = procunit(&["logs", "-o", "jsonl", &id]).out().lines().next().map(str::to_owned);

@@ -124,7 +124,7 @@ fn arguments(query: &Query) -> Vec<String> {
     match &query.start {
         Start::Oldest => arguments.push("--lines=all".to_owned()),
         Start::Since(since) => {
-            arguments.extend(["--lines=all".to_owned(), format!("--since={}", at(*since))])
+            arguments.extend(["--lines=all".to_owned(), format!("--since={}", at(*since))]);
         }
         // With --since, 252 gives the oldest ones and not the newest: never together.
         Start::Newest(count) => arguments.push(format!("--lines={count}")),

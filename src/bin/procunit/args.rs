@@ -39,6 +39,7 @@ impl Args {
 
 /// What every verb takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// What starts procs: systemd where its user manager answers and plain child processes elsewhere (auto), or
     /// one of the two

@@ -147,15 +147,12 @@ fn in_class(class: &[u8], byte: u8) -> bool {
     };
     let mut found = false;
     while let [first, rest @ ..] = class {
-        class = match rest {
-            [b'-', last, rest @ ..] => {
-                found |= (*first..=*last).contains(&byte);
-                rest
-            }
-            _ => {
-                found |= *first == byte;
-                rest
-            }
+        class = if let [b'-', last, rest @ ..] = rest {
+            found |= (*first..=*last).contains(&byte);
+            rest
+        } else {
+            found |= *first == byte;
+            rest
         };
     }
     found != negated

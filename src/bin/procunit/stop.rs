@@ -38,6 +38,6 @@ pub(crate) async fn remove(handle: &ProcHandle) -> anyhow::Result<Option<Report>
 }
 
 fn how(report: &Report) -> String {
-    let forced = if report.escalated { "; it did not stop in time" } else { "" };
+    let forced = if words::was_forced(report) { "; it did not stop in time" } else { "" };
     format!("{}{forced}", words::end(report))
 }

@@ -104,7 +104,7 @@ fn row(report: &Report, wide: bool, now: Timestamp) -> Row {
 fn status(report: &Report) -> Cell {
     let mut text = report.status.to_string();
     if let Some(left) = report.leftovers {
-        text.push_str(&format!(" +{left} {}", plural(left, "process", "processes")));
+        text = format!("{text} +{left} {}", plural(left, "process", "processes"));
     }
     let cell = Cell::new(text);
     match &report.status {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use procunit::ProcStatus;
 use procunit::report::{EndedBy, Report};
+use procunit::signal::Signal;
 use procunit::size::format_size;
 use procunit::spec::Lifetime;
 use procunit::status::FailReason;
@@ -49,12 +50,21 @@ pub(crate) fn end(report: &Report) -> String {
 /// Who ended it, where that is more than that it ended by itself.
 pub(crate) fn who(report: &Report) -> Option<String> {
     let by = report.ended_by.as_ref()?;
-    let forced = if report.escalated && matches!(by, EndedBy::Procunit { .. } | EndedBy::TimeLimit) {
-        "; it did not stop in time, so that SIGKILL was needed"
-    } else {
-        ""
-    };
+    let forced =
+        if was_forced(report) { "; it did not stop in time, so that SIGKILL was needed" } else { "" };
     (*by != EndedBy::Program).then(|| format!("{by}{forced}"))
+}
+
+/// Whether it was asked to stop first and did not. Where our deadline and the unit's own are the same, systemd may be
+/// the one who sends SIGKILL.
+pub(crate) fn was_forced(report: &Report) -> bool {
+    let asked = match &report.ended_by {
+        Some(EndedBy::Procunit { reason }) => reason != "kill",
+        Some(EndedBy::TimeLimit) => true,
+        _ => false,
+    };
+    let killed = matches!(report.status, ProcStatus::Killed { signal: Signal::KILL, .. });
+    asked && killed && (report.escalated || report.result.as_deref() == Some("timeout"))
 }
 
 /// How a proc ended, for whoever ran it: one line where that is all there is to say.
@@ -241,4 +251,101 @@ pub(crate) fn whole(span: Duration) -> Duration {
 /// The word for that many.
 pub(crate) fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A report of an attached proc that exited with 0, with these fields instead.
+    fn report(fields: Value) -> Report {
+        let mut whole = json!({
+            "version": 1, "id": "web", "unit": "procunit-web.service", "launcher": "systemd", "label": null,
+            "lifetime": "attached", "invocation_id": null, "pid": 7, "started_at": "2026-07-30T10:00:00Z",
+            "status": {"state": "stopped", "exit_code": 0}, "ended_at": "2026-07-30T10:00:02Z",
+            "wall_seconds": 2.0, "cpu_seconds": 0.25, "memory_bytes": null, "memory_peak_bytes": 1_572_864,
+            "leftovers": null, "ended_by": {"who": "program"}, "escalated": false, "result": null,
+            "doubts": [], "notes": [], "transitions": [], "transitions_dropped": 0,
+        });
+        let (Value::Object(whole), Value::Object(fields)) = (&mut whole, fields) else {
+            panic!("no objects")
+        };
+        whole.extend(fields);
+        serde_json::from_value(Value::Object(whole.clone())).unwrap()
+    }
+
+    /// As a terminal without colours shows it.
+    fn told(fields: Value) -> String {
+        anstream::adapter::strip_str(&exit_report(&report(fields))).to_string()
+    }
+
+    #[test]
+    fn a_plain_exit_is_one_line() {
+        let status = json!({"state": "stopped", "exit_code": 7});
+        assert_eq!(told(json!({"status": status})), "procunit: web: exited with 7 after 2s");
+        assert_eq!(
+            told(json!({"status": status, "lifetime": "detached"})),
+            "procunit: web: exited with 7 after 2s; `procunit logs web` shows what it wrote"
+        );
+    }
+
+    #[test]
+    fn a_kill_says_who_asked_and_what_it_had_used() {
+        let told = told(json!({
+            "status": {"state": "killed", "signal": 9, "core_dumped": false}, "escalated": true,
+            "ended_by": {"who": "procunit", "reason": "interrupted (Ctrl-C)"},
+        }));
+        assert_eq!(
+            told,
+            "procunit: web: killed by SIGKILL after 2s\n\
+             \u{20}      ended: by procunit: interrupted (Ctrl-C); it did not stop in time, so that SIGKILL was needed\n\
+             \u{20}   cpu time: 250ms\n\
+             \u{20}peak memory: 1.5M\n\
+             \u{20}       unit: procunit-web.service"
+        );
+    }
+
+    #[test]
+    fn a_kill_that_was_asked_for_is_not_called_one_that_was_needed() {
+        let told = told(json!({
+            "status": {"state": "killed", "signal": 9, "core_dumped": false}, "escalated": true,
+            "ended_by": {"who": "procunit", "reason": "kill"},
+        }));
+        assert!(!told.contains("in time"), "{told}");
+    }
+
+    #[test]
+    fn what_is_doubtful_or_left_is_told_also_of_a_plain_exit() {
+        let doubt = told(json!({"status": {"state": "stopped", "exit_code": 203}, "doubts": ["it may be"]}));
+        assert!(doubt.contains("\n       doubt: it may be\n"), "{doubt}");
+        let left = told(json!({"leftovers": 1}));
+        assert!(left.contains("\n left behind: 1 process, ended by"), "{left}");
+    }
+
+    #[test]
+    fn what_ended_without_being_seen_says_where_to_look() {
+        let told = told(json!({
+            "status": {"state": "failed", "reason": {"kind": "lost", "found": "no_unit"}},
+            "ended_by": null, "wall_seconds": null,
+        }));
+        assert!(told.starts_with("procunit: web: lost: its unit is gone and nobody saw the end\n"), "{told}");
+        assert!(
+            told.ends_with("next: `journalctl --user -u procunit-web.service` may tell how it ended"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_core_dump_says_how_to_see_it() {
+        let told = told(json!({"status": {"state": "killed", "signal": 11, "core_dumped": true}}));
+        assert!(told.starts_with("procunit: web: killed by SIGSEGV, core dumped after 2s\n"), "{told}");
+        assert!(told.contains("coredumpctl info 7"), "{told}");
+    }
+
+    #[test]
+    fn a_name_in_advice_can_be_pasted_into_a_shell() {
+        assert_eq!(shell_word("shop/web-0"), "shop/web-0");
+        assert_eq!(shell_word("it's $x"), "'it'\\''s $x'");
+    }
 }
