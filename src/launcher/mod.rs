@@ -3,6 +3,8 @@
 //! A third backend implements [`ProcLauncher`] and [`ProcRun`]; the systemd launcher is the model.
 
 mod error;
+#[cfg(feature = "native")]
+pub mod native;
 mod resolve;
 #[cfg(feature = "systemd")]
 pub mod systemd;
