@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 use zbus::message::Type;
-use zbus::{Message, MessageStream, fdo};
+use zbus::{Connection, Message, MessageStream, fdo};
 
 use super::connect::{self, Connect};
 use super::decode::Changed;
@@ -168,12 +168,14 @@ impl Shared {
 /// Makes what was lost again, however often it takes.
 async fn reconnect(connect: &dyn Connect, old: Pair) -> Pair {
     let generation = Generation(old.calls.generation.0 + 1);
-    let mut kept_signals = Some(old.signals).filter(|stream| !zbus::Connection::from(stream).is_closed());
-    let mut kept_calls = Some(old.calls).filter(|calls| !calls.connection.is_closed());
+    let (mut kept_signals, mut kept_calls) = (Some(old.signals), Some(old.calls));
     let mut pause = Duration::ZERO;
     loop {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).clamp(RECONNECT_FIRST, RECONNECT_LONGEST);
+        // Mostly both go, one a moment after the other.
+        kept_signals = kept_signals.filter(|stream| !Connection::from(stream).is_closed());
+        kept_calls = kept_calls.filter(|calls| !calls.connection.is_closed());
         let signals = async {
             match kept_signals.take() {
                 Some(kept) => Ok(kept),
@@ -199,10 +201,14 @@ async fn reconnect(connect: &dyn Connect, old: Pair) -> Pair {
 
 /// Takes the references anew and then says that everything is back.
 async fn after_reconnect(shared: Arc<Shared>, calls: Calls) {
-    let manager = take_references(&shared, &calls).await;
-    shared.mailbox.push(BusEvent::Reconnected);
-    if matches!(manager, Err(BusError::NotAUserManager { .. })) {
-        shared.mailbox.push(BusEvent::ManagerLost);
+    match take_references(&shared, &calls).await {
+        // Lost again already; the next return will be told.
+        Err(BusError::Disconnected { .. }) => {}
+        Err(BusError::NotAUserManager { .. }) => {
+            shared.mailbox.push(BusEvent::Reconnected);
+            shared.mailbox.push(BusEvent::ManagerLost);
+        }
+        _ => shared.mailbox.push(BusEvent::Reconnected),
     }
 }
 
