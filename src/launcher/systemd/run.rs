@@ -57,8 +57,7 @@ impl ProcRun for SystemdRun {
         })
     }
 
-    /// KillUnit keeps the unit, so that the end is read from it; the stop that goes before keeps a restart
-    /// policy from starting it again.
+    /// KillUnit to all of the control group: `main` would be an error before there is a main process.
     fn kill(&self) -> BoxFuture<'_, Result<(), DeliverError>> {
         Box::pin(async {
             let (bus, unit) = (&self.shared.bus, self.unit.as_str());
