@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 /// A fact about one run of a proc.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all facts are the large one; a box would cost each of them"
+)]
 pub enum Event {
     /// A picture of its unit, from a signal pair or a look.
     Snapshot(Snapshot),
