@@ -38,6 +38,7 @@ fn facts<'a>(id: &'a ProcId, machine: &'a Machine, history: &'a History) -> RunF
         asked: None,
         escalated: false,
         details: None,
+        runtime_max: None,
         notes: &[],
     }
 }
@@ -221,11 +222,10 @@ fn of_every_recorded_life_the_report_says_who_ended_it() {
             events.extend(picture(line).map(|picture| (Event::Snapshot(picture), at)));
         }
         let (machine, history) = told(events);
-        let details = UnitDetails { runtime_max: life.runtime_max, ..UnitDetails::default() };
         let id = id();
         let report = Report::of_run(&RunFacts {
             asked: asked.as_ref(),
-            details: Some(&details),
+            runtime_max: life.runtime_max,
             ..facts(&id, &machine, &history)
         });
         assert_eq!((&report.status, &report.ended_by), (&life.end, &life.ended_by), "{}", life.name);

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly all facts are the large one; a box would cost each of them"
+    reason = "nearly every event is the large one; a box would cost each of them"
 )]
 pub enum Event {
     /// A picture of its unit, from a signal pair or a look.
@@ -253,6 +253,9 @@ impl Machine {
 
     fn on_stop_delivered(&mut self, now: Timestamp) -> Step {
         if self.status.is_exit() {
+            // The answer to a stop comes another way than the end that it brought, and may come after it. It
+            // was ours if systemd had begun to stop it before that end.
+            self.stop_delivered |= self.was_deactivated();
             return Step::Stayed;
         }
         self.stop_delivered = true;
