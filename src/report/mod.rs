@@ -114,6 +114,10 @@ pub struct SeenProc<'a> {
 }
 
 impl Report {
+    #[cfg_attr(
+        not(any(feature = "runtime", test)),
+        expect(dead_code, reason = "only managers have runs to tell of")
+    )]
     pub(crate) fn of_run(facts: &RunFacts<'_>) -> Self {
         let machine = facts.machine;
         let mut report = Self::blank(facts.id.clone(), facts.launcher, facts.lifetime);
