@@ -20,7 +20,6 @@ use crate::launcher::{
     AdoptError, Adopted, DeliverError, Fact, Facts, LaunchError, Launched, ProcLauncher, ProcRun, RunKey,
 };
 use crate::report::{Asked, Report, label_of};
-use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -205,7 +204,8 @@ impl Task {
         entry.notes = launched.notes;
         let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
         entry.limit_at = ours.map(|limit| Instant::now() + limit);
-        self.settle_if_gone(key);
+        // Its end may have come before this answer; what follows from one needs the hold.
+        self.after_fact(key);
         // A wish that came during the launch is due now.
         self.climb(key, Instant::now());
         let handle = self.handle(key);
@@ -438,8 +438,7 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                // The end that follows from it may have come before the word of its delivery.
-                entry.escalated |= kill && (!entry.is_over() || entry.died_by(Signal::KILL));
+                entry.note_delivered(kill);
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }

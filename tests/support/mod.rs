@@ -127,6 +127,19 @@ impl Cleanup {
         id
     }
 
+    /// Starts one whose main process ends and leaves what `children` starts. It ends after `run -d` has gone, which
+    /// would otherwise have seen to it.
+    #[track_caller]
+    pub(crate) fn start_to_leave(&self, name: &str, flags: &[&str], children: &str) -> String {
+        let dir = tempfile::tempdir().expect("a directory");
+        let gate = dir.path().join("open");
+        let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", gate.display());
+        let id = self.start_with(name, flags, &format!("{wait}; {children}\nexit 0"));
+        std::fs::write(gate, "").expect("the gate");
+        until("what it left is seen", || self.report(name)["leftovers"].is_number());
+        id
+    }
+
     /// What `ps` knows of it; null where there is no such proc.
     pub(crate) fn report(&self, name: &str) -> serde_json::Value {
         let ran = procunit(&["ps", "-o", "jsonl", &self.id(name)]);
