@@ -72,7 +72,9 @@ impl Routes {
         let mut routes = self.lock();
         let Some(route) = routes.get_mut(unit) else { return };
         if let Counts::NotYet(shown) = std::mem::replace(&mut route.counts, Counts::FromJob(job)) {
-            shown.into_iter().for_each(|snapshot| route.signalled(snapshot));
+            for snapshot in shown {
+                route.signalled(snapshot);
+            }
         }
     }
 
@@ -250,8 +252,9 @@ mod tests {
         let routes = Routes::default();
         let (facts, mut from) = facts(2);
         let mut verdict = routes.open(&unit(), facts).unwrap();
-        let shown = [before(), starting(), up()];
-        shown.into_iter().for_each(|snapshot| routes.signalled(&unit(), snapshot));
+        for snapshot in [before(), starting(), up()] {
+            routes.signalled(&unit(), snapshot);
+        }
         assert_eq!(told(&mut from), []);
         routes.accepted(&unit(), JOB);
         assert_eq!(told(&mut from), [starting(), up()]);
