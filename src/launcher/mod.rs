@@ -1,8 +1,12 @@
 //! What a backend is: it starts, signals and reports facts. It never decides a status.
 //!
-//! A third backend implements [`ProcLauncher`] and [`ProcRun`]; [`systemd`] is the model.
+//! A third backend implements [`ProcLauncher`] and [`ProcRun`]; the systemd launcher is the model.
 
 mod error;
+#[cfg(feature = "native")]
+pub mod native;
+mod resolve;
+#[cfg(feature = "systemd")]
 pub mod systemd;
 
 use std::future::Future;

@@ -20,6 +20,7 @@ use crate::launcher::{
     AdoptError, Adopted, DeliverError, Fact, Facts, LaunchError, Launched, ProcLauncher, ProcRun, RunKey,
 };
 use crate::report::{Asked, Report, label_of};
+use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -437,7 +438,8 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                entry.escalated |= kill && !entry.is_over();
+                // The end that follows from it may have come before the word of its delivery.
+                entry.escalated |= kill && (!entry.is_over() || entry.died_by(Signal::KILL));
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }

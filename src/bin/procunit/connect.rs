@@ -2,14 +2,16 @@
 
 use anyhow::Context as _;
 use procunit::ProcManager;
+use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 
 use crate::args::{Global, LauncherKind};
 
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
-    let launcher =
-        SystemdLauncher::connect().await.context("no systemd user manager; see `procunit doctor`")?;
+    let launcher = SystemdLauncher::connect()
+        .await
+        .context("needs a systemd user manager (`procunit doctor` says more)")?;
     Ok(ProcManager::new(launcher))
 }
 
@@ -42,5 +44,5 @@ pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager>
 }
 
 fn native() -> anyhow::Result<ProcManager> {
-    anyhow::bail!("not yet")
+    Ok(ProcManager::new(NativeLauncher::new()?))
 }

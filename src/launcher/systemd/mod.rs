@@ -7,7 +7,6 @@ mod error;
 mod launch;
 mod placement;
 mod properties;
-mod resolve;
 mod router;
 mod run;
 mod sighting;
