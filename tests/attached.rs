@@ -9,7 +9,10 @@ use std::os::fd::OwnedFd;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
+use nix::sys::stat::Mode;
 use procunit::ProcSpec;
 use procunit::id::ProcId;
 use procunit::report::EndedBy;
@@ -265,9 +268,15 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// Not by openpty(3), whose descriptors every process would inherit that another test starts: the terminal
+    /// would never be closed.
     fn open() -> Self {
-        let pair = nix::pty::openpty(None, None).expect("a terminal");
-        Self { ours: pair.master.into(), theirs: pair.slave }
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let ours = posix_openpt(flags).expect("a terminal");
+        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("its other side");
+        let name = ptsname_r(&ours).expect("its name");
+        let theirs = nix::fcntl::open(name.as_str(), flags, Mode::empty()).expect("its other side");
+        Self { ours: OwnedFd::from(ours).into(), theirs }
     }
 
     fn stdio(&self) -> Stdio {

@@ -86,7 +86,9 @@ impl Traces {
         let cgroup = Path::new("/sys/fs/cgroup").join(shown["ControlGroup"].trim_start_matches('/'));
         assert!(cgroup.is_dir(), "{unit} has no control group: {shown:?}");
         let (slice, ties) = (&shown["Slice"], &shown["BindsTo"]);
-        let others = ties.split_whitespace().chain([slice.as_str()]).map(str::to_owned);
+        // The slice of all of a user's applications stays.
+        let own_slice = Some(slice.as_str()).filter(|slice| slice.starts_with("app-procunit_"));
+        let others = ties.split_whitespace().chain(own_slice).map(str::to_owned);
         Self { units: others.chain([unit]).collect(), cgroup }
     }
 
