@@ -2,7 +2,7 @@
 
 #![cfg(all(feature = "systemd", feature = "cli"))]
 
-mod support;
+mod live;
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -17,10 +17,10 @@ use procunit::ProcSpec;
 use procunit::id::ProcId;
 use procunit::report::EndedBy;
 use procunit::spec::Lifetime;
-use support::chance::Chance;
-use support::outside::{Traces, alive, all_gone, nothing_left, signal, systemctl, unit_of};
-use support::record::Record;
-use support::{BOUND, eventually, fresh, manager, within, within_for};
+use live::chance::Chance;
+use live::outside::{Traces, alive, all_gone, nothing_left, signal, systemctl, unit_of};
+use live::record::Record;
+use live::{BOUND, eventually, fresh, manager, within, within_for};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 

@@ -2,7 +2,7 @@
 
 #![cfg(feature = "systemd")]
 
-mod support;
+mod live;
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use procunit::manager::TerminateError;
 use procunit::signal::Signal;
 use procunit::spec::{Lifetime, Output};
 use procunit::{ProcManager, ProcSpec, ProcStatus};
-use support::outside::{Traces, alive, all_gone, nothing_left};
-use support::record::Record;
-use support::{BOUND, fresh, manager, within};
+use live::outside::{Traces, alive, all_gone, nothing_left};
+use live::record::Record;
+use live::{BOUND, fresh, manager, within};
 use tokio::task::JoinSet;
 
 fn stopped(exit_code: u8) -> ProcStatus {

@@ -3,7 +3,7 @@
 
 #![cfg(feature = "systemd")]
 
-mod support;
+mod live;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use procunit::signal::Signal;
 use procunit::spec::Lifetime;
 use procunit::status::{FailReason, Found};
 use procunit::{ProcHandle, ProcManager, ProcSpec, ProcStatus};
-use support::chance::Chance;
-use support::outside::{alive, loaded, nothing_left, systemctl, unit_of};
-use support::record::Record;
-use support::relay::Relay;
-use support::{BOUND, eventually, fresh, manager, within, within_for};
+use live::chance::Chance;
+use live::outside::{alive, loaded, nothing_left, systemctl, unit_of};
+use live::record::Record;
+use live::relay::Relay;
+use live::{BOUND, eventually, fresh, manager, within, within_for};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;

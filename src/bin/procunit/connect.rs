@@ -43,6 +43,14 @@ pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager>
     systemd().await
 }
 
+/// The manager for procs that somebody started before. Only units can be found again.
+pub(crate) async fn for_known(global: &Global) -> anyhow::Result<ProcManager> {
+    if global.launcher == LauncherKind::Native {
+        anyhow::bail!("procs of the native launcher are known only to what started them");
+    }
+    systemd().await
+}
+
 fn native() -> anyhow::Result<ProcManager> {
     Ok(ProcManager::new(NativeLauncher::new()?))
 }
