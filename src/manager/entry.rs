@@ -58,6 +58,8 @@ pub(super) struct Entry {
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
     pub(super) scheduled: Option<Instant>,
+    /// Whether its caller went away during the launch, so that nobody will ever ask for it.
+    pub(super) abandoned: bool,
     /// Whether what it left is being ended.
     pub(super) sweeping: bool,
     pub(super) end_waiters: Vec<EndReply>,
@@ -82,6 +84,7 @@ impl Entry {
             escalated: false,
             limit_at: None,
             scheduled: None,
+            abandoned: false,
             sweeping: false,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
