@@ -9,6 +9,10 @@ use std::os::fd::OwnedFd;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use live::chance::Chance;
+use live::outside::{Traces, alive, all_gone, nothing_left, signal, systemctl, unit_of};
+use live::record::Record;
+use live::{BOUND, eventually, fresh, manager, within, within_for};
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
@@ -17,10 +21,7 @@ use procunit::ProcSpec;
 use procunit::id::ProcId;
 use procunit::report::EndedBy;
 use procunit::spec::Lifetime;
-use live::chance::Chance;
-use live::outside::{Traces, alive, all_gone, nothing_left, signal, systemctl, unit_of};
-use live::record::Record;
-use live::{BOUND, eventually, fresh, manager, within, within_for};
+use procunit::status::StatusKind;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -87,7 +88,8 @@ impl Run {
 
     /// What `procunit` ended with, and said on stderr.
     async fn end(self, label: &str) -> (Option<i32>, String) {
-        let Output { status, stderr, .. } = within(label, self.procunit.wait_with_output()).await.expect(label);
+        let Output { status, stderr, .. } =
+            within(label, self.procunit.wait_with_output()).await.expect(label);
         (status.code(), String::from_utf8_lossy(&stderr).into_owned())
     }
 }
@@ -154,7 +156,10 @@ async fn a_signal_to_the_run_stops_the_proc_and_the_report_says_who_asked() {
         run.send(what);
         let (code, said) = within_for(SOON, "the end", run.end("the end")).await;
         assert_eq!(code, Some(143), "{what}: {said}");
-        assert!(said.contains("Killed(sig=15)") && said.contains(reason), "{what}: {said}");
+        assert!(
+            said.contains("SIGTERM") && said.contains(&format!("by procunit: {reason}")),
+            "{what}: {said}"
+        );
         left_nothing(&pids, &traces).await;
     }
 }
@@ -214,7 +219,8 @@ async fn a_stopped_process_sees_the_stop_signal_too() {
 #[tokio::test]
 async fn a_run_that_is_interrupted_during_its_launch_leaves_nothing() {
     let mut chance = Chance::new("during the launch");
-    let launches = (0..20).map(|index| (chance.before(Duration::from_millis(60)), [SIGINT, SIGTERM][index % 2]));
+    let launches =
+        (0..20).map(|index| (chance.before(Duration::from_millis(60)), [SIGINT, SIGTERM][index % 2]));
     let all = launches.map(|(after, what)| async move {
         let run = Run::start("early", &[], OBEYS);
         sleep(after).await;
@@ -282,11 +288,19 @@ impl Terminal {
     fn stdio(&self) -> Stdio {
         self.theirs.try_clone().expect("a descriptor").into()
     }
+
+    /// What was written to it, when nobody has it open any more. Linux tells that end as an error (EIO).
+    fn said(mut self) -> String {
+        drop(self.theirs);
+        let mut said = Vec::new();
+        let _ = self.ours.read_to_end(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    }
 }
 
 #[tokio::test]
 async fn ctrl_c_on_a_terminal_stops_it() {
-    let mut terminal = Terminal::open();
+    let terminal = Terminal::open();
     let (words, id, record) = Run::command("terminal", &[], OBEYS);
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait"]).args(words);
@@ -294,11 +308,10 @@ async fn ctrl_c_on_a_terminal_stops_it() {
     let mut procunit = command.spawn().expect("setsid");
     let pids = record.processes(TREE).await;
     let traces = Traces::of(&id).await;
-    terminal.ours.write_all(b"\x03").expect("a key");
+    (&terminal.ours).write_all(b"\x03").expect("a key");
     let status = within_for(SOON, "the end", procunit.wait()).await.expect("setsid");
-    let mut said = vec![0; 4096];
-    let count = terminal.ours.read(&mut said).expect("what was said");
-    let said = String::from_utf8_lossy(&said[..count]).into_owned();
+    drop(command);
+    let said = terminal.said();
     assert_eq!(status.code(), Some(143), "{said}");
     assert!(said.contains("Ctrl-C"), "{said}");
     left_nothing(&pids, &traces).await;
@@ -374,45 +387,38 @@ async fn a_launch_whose_caller_goes_away_leaves_nothing() {
 #[tokio::test]
 async fn a_tie_that_someone_stops_ends_its_procs_and_the_next_launch_works() {
     let manager = manager().await;
+    let start = || async { within("a start", manager.spawn(sleeper("tied", Lifetime::Attached))).await };
     for _ in 0..10 {
-        let mut handles = Vec::new();
-        for _ in 0..2 {
-            let spawn = manager.spawn(sleeper("tied", Lifetime::Attached));
-            handles.push(within("a start", spawn).await.expect("started"));
-        }
-        let tie = Traces::of(handles[0].id()).await.tie().to_owned();
+        let tied = [start().await.expect("started"), start().await.expect("started")];
+        let tie = Traces::of(tied[0].id()).await.tie().to_owned();
         let (ok, said) = systemctl(&["stop", "--no-block", &tie]).await;
         assert!(ok, "{said}");
-        // In the middle of it all, and once it is over.
-        for round in ["meanwhile", "afterwards"] {
-            let spawn = within(round, manager.spawn(sleeper("tied", Lifetime::Attached))).await;
-            let handle = spawn.unwrap_or_else(|error| panic!("{round}: {error}"));
-            if round == "afterwards" {
-                assert!(alive(handle.pid().expect("a pid")), "{round}: {}", handle.status());
-            }
-            handles.push(handle);
-            for handle in handles.drain(..2.min(handles.len())).collect::<Vec<_>>() {
-                if round == "meanwhile" {
-                    let status = within("the end of what was tied", handle.wait()).await.expect("an end");
-                    assert_eq!(status.to_string(), "Killed(sig=15)");
-                    let report = within("a report", handle.report()).await.expect("a record");
-                    assert_eq!(report.ended_by, Some(EndedBy::SomeoneElse));
-                }
-            }
+        // In the middle of it all, where it may be stopped with the others, and once they are over.
+        let meanwhile = start().await.expect("a launch in the middle");
+        for handle in &tied {
+            let status = within("the end of what was tied", handle.wait()).await.expect("an end");
+            assert_eq!(status.to_string(), "Killed(sig=15)");
+            let report = within("a report", handle.report()).await.expect("a record");
+            assert_eq!(report.ended_by, Some(EndedBy::SomeoneElse));
         }
-        for handle in handles {
+        let afterwards = start().await.expect("a launch afterwards");
+        // A tie that ends later would take it along within moments.
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(afterwards.status().kind(), StatusKind::Running);
+        for handle in [meanwhile, afterwards] {
             let _ = within("its end", handle.kill()).await;
         }
     }
     nothing_left("tied").await;
-    drop(manager);
 }
 
 #[tokio::test]
 async fn a_dropped_manager_leaves_only_what_is_detached() {
     let manager = manager().await;
-    let attached = within("a start", manager.spawn(sleeper("dropped", Lifetime::Attached))).await.expect("started");
-    let detached = within("a start", manager.spawn(sleeper("dropped", Lifetime::Detached))).await.expect("started");
+    let attached =
+        within("a start", manager.spawn(sleeper("dropped", Lifetime::Attached))).await.expect("started");
+    let detached =
+        within("a start", manager.spawn(sleeper("dropped", Lifetime::Detached))).await.expect("started");
     let (attached_pid, detached_pid) = (attached.pid().expect("a pid"), detached.pid().expect("a pid"));
     drop(manager);
     all_gone(SOON, "its manager was dropped", &[attached_pid]).await;

@@ -6,14 +6,14 @@ mod live;
 
 use std::time::Duration;
 
+use live::outside::{Traces, alive, all_gone, nothing_left};
+use live::record::Record;
+use live::{BOUND, fresh, manager, within};
 use procunit::id::ProcId;
 use procunit::manager::TerminateError;
 use procunit::signal::Signal;
 use procunit::spec::{Lifetime, Output};
 use procunit::{ProcManager, ProcSpec, ProcStatus};
-use live::outside::{Traces, alive, all_gone, nothing_left};
-use live::record::Record;
-use live::{BOUND, fresh, manager, within};
 use tokio::task::JoinSet;
 
 fn stopped(exit_code: u8) -> ProcStatus {
@@ -49,8 +49,8 @@ async fn two_hundred_short_failures_at_once_are_two_hundred_times_exit_1() {
 #[tokio::test]
 async fn every_exit_code_arrives_as_it_is_with_all_of_them_at_once() {
     let manager = manager().await;
-    let specs = (0..=u8::MAX)
-        .map(|code| shell(fresh("code"), &format!("exit {code}")).build().expect("a spec"));
+    let specs =
+        (0..=u8::MAX).map(|code| shell(fresh("code"), &format!("exit {code}")).build().expect("a spec"));
     let ends = ends(&manager, specs).await;
     assert_eq!(ends, (0..=u8::MAX).map(stopped).collect::<Vec<_>>());
     nothing_left("code").await;

@@ -8,6 +8,11 @@ mod live;
 use std::sync::Arc;
 use std::time::Duration;
 
+use live::chance::Chance;
+use live::outside::{alive, loaded, nothing_left, systemctl, unit_of};
+use live::record::Record;
+use live::relay::Relay;
+use live::{BOUND, eventually, fresh, manager, within, within_for};
 use procunit::bus::{Bus, BusAddress, BusError, Whom};
 use procunit::id::ProcId;
 use procunit::launcher::systemd::SystemdLauncher;
@@ -16,11 +21,6 @@ use procunit::signal::Signal;
 use procunit::spec::Lifetime;
 use procunit::status::{FailReason, Found};
 use procunit::{ProcHandle, ProcManager, ProcSpec, ProcStatus};
-use live::chance::Chance;
-use live::outside::{alive, loaded, nothing_left, systemctl, unit_of};
-use live::record::Record;
-use live::relay::Relay;
-use live::{BOUND, eventually, fresh, manager, within, within_for};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -57,12 +57,8 @@ impl Program {
             Self::IgnoresForAWhile => {
                 r#"trap "" TERM; echo pid $$ >>"$1"; sleep 0.4; echo exit 5 >>"$1"; exit 5"#
             }
-            Self::Exits0 => {
-                r#"echo pid $$ >>"$1"; sleep 0.15; trap "" TERM; echo exit 0 >>"$1"; exit 0"#
-            }
-            Self::Exits7 => {
-                r#"echo pid $$ >>"$1"; sleep 0.15; trap "" TERM; echo exit 7 >>"$1"; exit 7"#
-            }
+            Self::Exits0 => r#"echo pid $$ >>"$1"; sleep 0.15; trap "" TERM; echo exit 0 >>"$1"; exit 0"#,
+            Self::Exits7 => r#"echo pid $$ >>"$1"; sleep 0.15; trap "" TERM; echo exit 7 >>"$1"; exit 7"#,
         }
     }
 
@@ -148,11 +144,13 @@ impl Case {
 
     async fn run(self, manager: Arc<ProcManager>) {
         let by = if matches!(self.other, Other::Systemctl) { "systemctl" } else { "a call" };
-        let label = format!("{:?} by {by} at {:?} of {:?} {:?}", self.act, self.moment, self.lifetime, self.program);
+        let label =
+            format!("{:?} by {by} at {:?} of {:?} {:?}", self.act, self.moment, self.lifetime, self.program);
         match self.moment {
             Moment::OfTheLaunch(after) => {
                 let spawned = manager.spawn(self.spec());
-                let (spawned, found) = within(&label, async { tokio::join!(spawned, self.acts(after)) }).await;
+                let (spawned, found) =
+                    within(&label, async { tokio::join!(spawned, self.acts(after)) }).await;
                 match spawned {
                     // A stop that systemd took ends it; a signal may have found no process yet.
                     Ok(handle) => self.judge(&label, &handle, found && self.act == Act::Stop).await,
@@ -184,7 +182,8 @@ impl Case {
         let pid = handle.pid().unwrap_or_else(|| panic!("{label}: no pid"));
         let over = || async { (!alive(pid)).then_some(()) };
         let ends = must_end || self.program.ends_by_itself();
-        let asked_by_us = !ends && tokio::time::timeout(LAUNCH, eventually(BOUND, label, over)).await.is_err();
+        let asked_by_us =
+            !ends && tokio::time::timeout(LAUNCH, eventually(BOUND, label, over)).await.is_err();
         if asked_by_us {
             // It may end in between.
             let _ = within(label, handle.terminate(None, "the test is over")).await;

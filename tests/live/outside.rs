@@ -17,7 +17,8 @@ pub(crate) async fn systemctl(args: &[&str]) -> (bool, String) {
     let mut command = Command::new("systemctl");
     command.arg("--user").args(args).stdin(Stdio::null()).kill_on_drop(true);
     let output = within("systemctl", command.output()).await.expect("systemctl");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), said)
 }
 

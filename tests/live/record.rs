@@ -50,6 +50,7 @@ impl Record {
 
     /// Waits until this line has been written.
     pub(crate) async fn until(&self, bound: Duration, line: &str) {
-        eventually(bound, &format!("{line:?} in the record"), || async { self.says(line).then_some(()) }).await;
+        eventually(bound, &format!("{line:?} in the record"), || async { self.says(line).then_some(()) })
+            .await;
     }
 }
