@@ -33,13 +33,11 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     let pid = child.id();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
-    match told.recv_timeout(BOUND) {
-        Ok(output) => Ran(output.unwrap_or_else(|error| panic!("{label}: {error}"))),
-        Err(_) => {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            panic!("{label} took more than {BOUND:?}");
-        }
+    if let Ok(output) = told.recv_timeout(BOUND) {
+        return Ran(output.unwrap_or_else(|error| panic!("{label}: {error}")));
     }
+    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    panic!("{label} took more than {BOUND:?}");
 }
 
 /// A command that was run.

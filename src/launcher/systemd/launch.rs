@@ -77,6 +77,8 @@ impl Attempt<'_> {
         if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
             drop(place);
             self.shared.placement.tie_is_gone(&tie).await;
+            // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
+            let _ = self.shared.bus.unref(self.unit.as_str()).await;
             place = self.place().await?;
             outcome = self.start_at(&mut place, resolved, extra).await?;
         }

@@ -160,7 +160,12 @@ pub(super) async fn run(shared: Weak<Shared>, mut events: Events) {
     while let Some(event) = events.recv().await {
         let Some(shared) = shared.upgrade() else { return };
         match event {
-            BusEvent::Changed(unit, snapshot) => shared.routes.signalled(&unit, snapshot),
+            BusEvent::Changed(unit, snapshot) => {
+                if snapshot.unit.active_state.as_deref() == Some("deactivating") {
+                    shared.placement.doubt_tie();
+                }
+                shared.routes.signalled(&unit, snapshot);
+            }
             // What was missed meanwhile, a look tells; until then no status changes.
             BusEvent::Reconnected | BusEvent::ManagerBack => {
                 shared.placement.doubt();
