@@ -216,6 +216,25 @@ async fn errors_of_systemd_are_told_apart() {
     drop(first);
     bus.kill(unit.as_str(), Whom::All, Signal::KILL).await.expect("a kill");
 
+    let idle = fresh("idle");
+    let mut properties = service(&["/bin/true"]);
+    properties.push(Property::new("RemainAfterExit", true));
+    let mut job =
+        bus.start_transient(idle.as_str(), &properties, &[], FdSlots::default()).await.expect("started");
+    within("the start", job.ended()).await.expect("the job's end");
+    within("the main process's end", async {
+        while bus.look(idle.as_str()).await.expect("a look").service.main_pid != Some(0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    bus.kill(idle.as_str(), Whom::All, Signal::TERM).await.expect("no process is no error for all");
+    let error = bus.kill(idle.as_str(), Whom::Main, Signal::TERM).await.expect_err("no main process");
+    assert!(matches!(error, BusError::NoSuchProcess { .. }), "{error:?}");
+    bus.stop(idle.as_str()).await.expect("a stop");
+    bus.unref(idle.as_str()).await.expect("the reference given back");
+    bus.unref(idle.as_str()).await.expect("safe to repeat");
+
     let nobody = fresh("nobody");
     let nobody = nobody.as_str();
     let error = bus.kill(nobody, Whom::All, Signal::TERM).await.expect_err("no such unit");

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use zbus::Variant;
 
 use super::connect::{DBUS, DBUS_PATH, SYSTEMD};
-use super::decode::{All, Fill};
+use super::decode::{All, Fill, SERVICE};
 use super::error::BusError;
 use super::jobs::JobId;
 use super::link::Calls;
@@ -18,9 +19,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 /// Which processes of a unit get a signal, as `KillUnit` calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// The main process; an error while there is none.
+    /// The main process; [`BusError::NoSuchProcess`] while there is none.
     Main,
-    /// Every process of the unit.
+    /// Every process of the unit; no error where there is none.
     All,
 }
 
@@ -105,8 +106,12 @@ pub(super) async fn start_transient(
     let aux: Vec<_> = aux.iter().map(|(name, properties)| (*name, properties.as_slice())).collect();
     let call = "StartTransientUnit";
     let (properties, aux) = (borrow_each(&properties), borrow_each(&aux));
+    // Not "fail": a slice that stops because its last unit went would make the start of the next one an error
+    // (TransactionIsDestructive). The name of a unit that exists is refused in every mode.
     let sent = on.manager.start_transient_unit(unit, "replace", &properties, &aux);
-    job_id(call, bounded(call, unit, sent).await?.as_str())
+    let started = bounded(call, unit, sent).await;
+    let job = started.map_err(|error| error.or_of(aux.iter().map(|(name, _)| *name)))?;
+    job_id(call, job.as_str())
 }
 
 // The generated call takes slices of references to pairs of references.
@@ -147,7 +152,12 @@ pub(super) async fn add_ref(on: &Calls, unit: &str) -> Result<(), BusError> {
 }
 
 pub(super) async fn unref(on: &Calls, unit: &str) -> Result<(), BusError> {
-    bounded("UnrefUnit", unit, on.manager.unref_unit(unit)).await
+    match bounded("UnrefUnit", unit, on.manager.unref_unit(unit)).await {
+        // What was to be reached is so: a lost connection took the reference, or the whole unit, with it.
+        Err(BusError::NoSuchUnit { .. }) => Ok(()),
+        Err(BusError::Remote { name, .. }) if name == "org.freedesktop.systemd1.NotReferenced" => Ok(()),
+        other => other,
+    }
 }
 
 /// All properties of all interfaces of a unit at one moment, as far as `T` takes them. systemd reads an empty
@@ -156,6 +166,32 @@ pub(super) async fn get_all<T: Fill>(on: &Calls, unit: &str) -> Result<T, BusErr
     let properties = Some("org.freedesktop.DBus.Properties");
     let asked = on.connection.call_method(Some(SYSTEMD), path::unit_path(unit), properties, "GetAll", &"");
     bounded("GetAll", unit, async { asked.await?.body().deserialize::<All<T>>() }).await.map(|all| all.0)
+}
+
+/// Some counters of a service; what this systemd does not have or has not counted is `None`.
+///
+/// All are asked for before the first answer is awaited. A `GetAll` would cost the manager several times as much:
+/// 0.70 ms beside 0.04 ms for one property (measured, 252).
+pub(super) async fn counters<const N: usize>(
+    on: &Calls,
+    unit: &str,
+    names: [&str; N],
+) -> Result<[Option<u64>; N], BusError> {
+    let path = path::unit_path(unit);
+    let path = &path;
+    let asked = names.map(|name| async move {
+        let properties = Some("org.freedesktop.DBus.Properties");
+        let body = (SERVICE, name);
+        let answer = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &body).await?;
+        let value = answer.body().deserialize::<Variant<'_>>()?.downcast_ref::<u64>().ok();
+        Ok(value.filter(|count| *count != u64::MAX))
+    });
+    let answers = bounded("Get", unit, async { Ok(join_all(asked).await) }).await?;
+    let mut counters = [None; N];
+    for (counter, answer) in counters.iter_mut().zip(answers) {
+        *counter = answer.map_err(|error| BusError::of_call("Get", unit, error))?;
+    }
+    Ok(counters)
 }
 
 pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {

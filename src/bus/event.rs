@@ -24,8 +24,7 @@ pub const PER_UNIT: usize = 16;
     reason = "nearly all events are the large one; a box would cost each of them"
 )]
 pub enum BusEvent {
-    /// A tracked unit changed: both halves of systemd's signal, put together. `LoadState` is never in it; see
-    /// [`Snapshot::apply_unit`].
+    /// A tracked unit changed: both halves of systemd's signal, put together. `LoadState` is never in it.
     Changed(UnitName, Snapshot),
     /// A job of a tracked unit is over.
     JobRemoved {
@@ -36,7 +35,8 @@ pub enum BusEvent {
         /// systemd's word for how it ended, such as `done` or `failed`.
         result: String,
     },
-    /// A connection was lost, and signals with it. Calls fail until [`BusEvent::Reconnected`].
+    /// A connection was lost, and signals may have been missed. Unless it was only the one for signals, calls
+    /// fail and this client's references are gone until [`BusEvent::Reconnected`].
     Disconnected {
         /// What it ended with.
         why: String,

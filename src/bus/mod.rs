@@ -26,6 +26,7 @@ mod tests;
 mod units;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
@@ -100,7 +101,8 @@ impl Bus {
     /// # Errors
     /// [`BusError::Unreachable`] and [`BusError::NotAUserManager`] tell why there is nothing to talk to.
     pub async fn connect(address: BusAddress) -> Result<Connected, BusError> {
-        Self::connect_by(Box::new(address)).await
+        // Two handshakes make a large future, and callers await this one deep in theirs.
+        Box::pin(Self::connect_by(Box::new(address))).await
     }
 
     async fn connect_by(connect: Box<dyn Connect>) -> Result<Connected, BusError> {
@@ -137,8 +139,9 @@ impl Bus {
         calls::info(&self.calls()?).await
     }
 
-    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit` in mode `replace`: mode `fail` would meet the stop job of a slice that has just become empty).
-    /// `properties` may refer to `fds`.
+    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit`).
+    /// Properties may refer to `fds`. An auxiliary unit is started only where the main one pulls it in, by
+    /// `BindsTo` or `Slice` for instance; on an error nothing of either is left.
     ///
     /// With `AddRef` among the properties and the unit tracked, the reference survives a lost connection.
     pub async fn start_transient(
@@ -188,7 +191,7 @@ impl Bus {
         self.referenced(unit, &calls).await
     }
 
-    /// Gives a reference back.
+    /// Gives a reference back; no error where there is none, or no unit.
     pub async fn unref(&self, unit: &str) -> Result<(), BusError> {
         let calls = self.calls()?;
         self.0.shared.units.release(unit);
@@ -218,6 +221,20 @@ impl Bus {
     /// [`Bus::look`] and, from the same moment, what reports show beside it.
     pub async fn details(&self, unit: &str) -> Result<(Snapshot, UnitDetails), BusError> {
         calls::get_all(&self.calls()?, unit).await
+    }
+
+    /// What a service has used: processor time and, from systemd 255 (`with_peak`), its peak of memory. Cheaper
+    /// than [`Bus::details`], for the end of each run.
+    pub async fn usage(&self, unit: &str, with_peak: bool) -> Result<UnitDetails, BusError> {
+        let calls = self.calls()?;
+        let (cpu, memory_peak) = if with_peak {
+            let [cpu, peak] = calls::counters(&calls, unit, ["CPUUsageNSec", "MemoryPeak"]).await?;
+            (cpu, peak)
+        } else {
+            let [cpu] = calls::counters(&calls, unit, ["CPUUsageNSec"]).await?;
+            (cpu, None)
+        };
+        Ok(UnitDetails { cpu_usage: cpu.map(Duration::from_nanos), memory_peak, ..UnitDetails::default() })
     }
 
     /// The units in memory whose name matches a glob.

@@ -170,7 +170,7 @@ async fn a_call_is_answered_in_the_middle_of_a_flood_and_the_newest_state_is_tol
         }
         answered
     };
-    let ((), answered) = within("the flood", async { tokio::join!(flood, looks) }).await;
+    let ((), answered) = within("the flood", Box::pin(async { tokio::join!(flood, looks) })).await;
     assert_eq!(answered, 100);
     let mut told = 0;
     within("the newest state", async {
@@ -287,6 +287,7 @@ async fn errors_are_told_by_their_names() {
         of("org.freedesktop.DBus.Error.ServiceUnknown").await,
         BusError::NotAUserManager { .. }
     ));
+    assert!(matches!(of("org.freedesktop.systemd1.NoSuchProcess").await, BusError::NoSuchProcess { .. }));
     let error = of("org.freedesktop.systemd1.ShuttingDown").await;
     assert_eq!(error.to_string(), "org.freedesktop.systemd1.ShuttingDown: said so");
 }
@@ -302,6 +303,9 @@ async fn a_manager_that_does_not_answer_is_given_up_after_the_bound() {
     assert!(begin.elapsed() >= CALL_TIMEOUT);
 }
 
+/// Properties as they arrive.
+type Named<'a> = Vec<(&'a str, Variant<'a>)>;
+
 #[tokio::test]
 async fn properties_auxiliary_units_and_descriptors_arrive_as_they_were_given() {
     let (fake, Connected { bus, .. }) = Fake::connected().await;
@@ -310,7 +314,6 @@ async fn properties_auxiliary_units_and_descriptors_arrive_as_they_were_given() 
     let mut tell = Some(tell);
     fake.on("StartTransientUnit", move |call| {
         let body = call.body();
-        type Named<'a> = Vec<(&'a str, Variant<'a>)>;
         let (name, mode, properties, aux): (&str, &str, Named<'_>, Vec<(&str, Named<'_>)>) =
             body.deserialize().unwrap();
         let text = format!("{name} {mode} {:?} {} {:?}", properties[0], aux[0].0, aux[0].1[0]);
@@ -348,4 +351,43 @@ async fn the_last_clone_closes_the_connections_and_ends_the_events() {
     drop(clone);
     assert_eq!(within("the end", events.recv()).await, None);
     within("both connections' end", async { tokio::join!(signals.closed(), calls.closed()) }).await;
+}
+
+#[tokio::test]
+async fn a_taken_name_of_an_auxiliary_unit_is_the_one_that_is_told() {
+    let (fake, Connected { bus, .. }) = Fake::connected().await;
+    let taken = "Unit x.slice was already loaded or has a fragment file.";
+    fake.on("StartTransientUnit", move |_| Answer::error("org.freedesktop.systemd1.UnitExists", taken));
+    for (aux, told) in [("x.slice", "x.slice"), ("y.slice", "a.service")] {
+        let aux = [AuxUnit { name: aux.to_owned(), properties: vec![] }];
+        let error = bus.start_transient("a.service", &[], &aux, FdSlots::default()).await.unwrap_err();
+        assert!(matches!(&error, BusError::UnitExists { unit, .. } if unit == told), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn giving_back_a_reference_that_is_gone_is_no_error() {
+    let (fake, Connected { bus, .. }) = Fake::connected().await;
+    for name in ["org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.NotReferenced"] {
+        fake.on("UnrefUnit", move |_| Answer::error(name, "gone"));
+        bus.unref("a.service").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_a_unit_that_is_no_longer_tracked() {
+    let (fake, Connected { bus, mut events, .. }) = Fake::connected().await;
+    let (gone, kept) = (unit("gone"), unit("kept"));
+    bus.track(&gone);
+    bus.track(&kept);
+    fake.state(gone.as_str(), 1, "active").await;
+    fake.state(kept.as_str(), 1, "active").await;
+    bus.untrack(&gone);
+    fake.state(gone.as_str(), 2, "active").await;
+    fake.job_removed(1, gone.as_str(), "done").await;
+    fake.state(kept.as_str(), 2, "active").await;
+    for _ in 0..2 {
+        let event = next(&mut events, "a change").await;
+        assert!(matches!(&event, BusEvent::Changed(name, _) if *name == kept), "{event:?}");
+    }
 }

@@ -25,7 +25,7 @@ pub(super) struct Terms {
     pub(super) label: Option<String>,
     pub(super) lifetime: Lifetime,
     pub(super) stop: StopPolicy,
-    /// The longest run time this manager has to enforce; systemd enforces that of a detached proc.
+    /// The longest it may run. This manager enforces it for an attached proc; systemd for a detached one.
     pub(super) runtime_max: Option<Duration>,
 }
 
@@ -54,12 +54,12 @@ pub(super) struct Entry {
     pub(super) asked: Option<Asked>,
     /// Whether SIGKILL of ours was delivered.
     pub(super) escalated: bool,
-    /// Whether a stop or kill of ours was delivered before the end, and only said so after it.
-    pub(super) delivered_late: bool,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
     pub(super) scheduled: Option<Instant>,
+    /// Whether its caller went away during the launch, so that nobody will ever ask for it.
+    pub(super) abandoned: bool,
     /// Whether what it left is being ended.
     pub(super) sweeping: bool,
     pub(super) end_waiters: Vec<EndReply>,
@@ -82,9 +82,9 @@ impl Entry {
             ladder: None,
             asked: None,
             escalated: false,
-            delivered_late: false,
             limit_at: None,
             scheduled: None,
+            abandoned: false,
             sweeping: false,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
@@ -146,7 +146,6 @@ impl Entry {
     pub(super) fn note_delivered(&mut self, kill: bool) {
         let (over, killed) = (self.is_over(), self.was_killed());
         self.escalated |= kill && (!over || killed);
-        self.delivered_late |= over && if kill { killed } else { self.machine.was_deactivated() };
     }
 
     fn was_killed(&self) -> bool {
@@ -163,7 +162,7 @@ impl Entry {
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
-        let delivered = self.machine.stop_delivered() || self.delivered_late;
+        let delivered = self.machine.stop_delivered() || self.escalated;
         Report::of_run(&RunFacts {
             id: &self.id,
             unit: self.last_held().and_then(|run| run.unit().cloned()),
@@ -175,6 +174,7 @@ impl Entry {
             asked: self.asked.as_ref().filter(|_| delivered),
             escalated: self.escalated,
             details,
+            runtime_max: self.terms.runtime_max,
             notes: &self.notes,
         })
     }

@@ -132,7 +132,7 @@ impl Task {
                 });
             }
             Command::Report { key, reply } => self.report(key, reply),
-            Command::Reap { key, reply } => self.reap(key, reply),
+            Command::Reap { key, reply } => self.discard(key, Some(reply)),
         }
     }
 
@@ -164,6 +164,10 @@ impl Task {
     // Starting
 
     fn spawn(&mut self, spec: Box<ProcSpec>, reply: SpawnReply) {
+        // Its caller went away while it waited its turn.
+        if reply.is_closed() {
+            return;
+        }
         let id = spec.id().clone();
         if let Some((&key, entry)) = self.newest.get(&id).and_then(|key| self.entries.get_key_value(key)) {
             match (&entry.hold, entry.is_over()) {
@@ -179,7 +183,7 @@ impl Task {
             label: spec.label().map(str::to_owned),
             lifetime: spec.lifetime(),
             stop: spec.stop().clone(),
-            runtime_max: spec.runtime_max().filter(|_| spec.lifetime() == Lifetime::Attached),
+            runtime_max: spec.runtime_max(),
         };
         let (key, facts) = self.new_entry(id, terms);
         self.launching.insert(key, reply);
@@ -202,7 +206,9 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
-        entry.limit_at = entry.terms.runtime_max.map(|limit| Instant::now() + limit);
+        entry.abandoned = reply.is_closed();
+        let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
+        entry.limit_at = ours.map(|limit| Instant::now() + limit);
         // Its end may have come before this answer; what follows from one needs the hold.
         self.after_fact(key);
         // A wish that came during the launch is due now.
@@ -214,8 +220,13 @@ impl Task {
         }
     }
 
+    /// Ends what nobody will ever ask for, and leaves nothing of it.
     fn end_abandoned(&mut self, key: RunKey) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.is_over()) else { return };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.abandoned = true;
+        if entry.is_over() {
+            return self.discard(key, None);
+        }
         let now = Instant::now();
         entry.asked = Some(Asked::Reason("its caller went away during the launch".to_owned()));
         entry.ladder = Some(Ladder::kill(now, defaults::KILL_WAIT));
@@ -260,7 +271,7 @@ impl Task {
             label: label_of(&sighting.id, &sighting.details),
             lifetime: sighting.lifetime,
             stop: sighting.stop,
-            runtime_max: None,
+            runtime_max: sighting.runtime_max,
         };
         self.after_fact(key);
         if let Some(handle) = self.handle(key) {
@@ -340,11 +351,11 @@ impl Task {
         for waiter in entry.end_waiters.drain(..) {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
-        let discard = entry.terms.lifetime == Lifetime::Attached;
-        let outcomes = self.outcomes.0.clone();
+        let (discard, outcomes) = (entry.abandoned, self.outcomes.0.clone());
         self.reschedule(key);
         tokio::spawn(async move {
-            let details = run.details().await;
+            let details = run.usage().await;
+            // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
             run.release(discard).await;
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
@@ -488,12 +499,13 @@ impl Task {
         let _ = reply.send(report);
     }
 
-    fn reap(&mut self, key: RunKey, reply: oneshot::Sender<()>) {
+    /// Gives up what the launcher keeps of an ended proc.
+    fn discard(&self, key: RunKey, reply: Option<oneshot::Sender<()>>) {
         let over = self.entries.get(&key).filter(|entry| entry.is_over());
         let Some(run) = over.and_then(Entry::last_held) else { return };
         tokio::spawn(async move {
             run.release(true).await;
-            let _ = reply.send(());
+            let _ = reply.map(|reply| reply.send(()));
         });
     }
 

@@ -4,6 +4,8 @@
 //! what is not known as null. Tests pin it.
 
 mod ended_by;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -17,10 +19,10 @@ use crate::id::{InvocationId, ProcId, UnitName};
 use crate::spec::Lifetime;
 use crate::status::details::UnitDetails;
 use crate::status::history::{History, Transition};
-use crate::status::machine::Machine;
-use crate::status::observe::Ended;
+use crate::status::machine::{Event, Machine};
+use crate::status::observe::{Ended, Main, observe};
 use crate::status::snapshot::Snapshot;
-use crate::status::{ProcStatus, StatusKind};
+use crate::status::{FailReason, ProcStatus, StatusKind};
 use crate::time::Timestamp;
 
 /// The version of the JSON form.
@@ -90,6 +92,7 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) asked: Option<&'a Asked>,
     pub(crate) escalated: bool,
     pub(crate) details: Option<&'a UnitDetails>,
+    pub(crate) runtime_max: Option<Duration>,
     pub(crate) notes: &'a [String],
 }
 
@@ -112,12 +115,16 @@ pub struct SeenProc<'a> {
 }
 
 impl Report {
+    #[cfg_attr(
+        not(any(feature = "runtime", test)),
+        expect(dead_code, reason = "only managers have runs to tell of")
+    )]
     pub(crate) fn of_run(facts: &RunFacts<'_>) -> Self {
         let machine = facts.machine;
         let mut report = Self::blank(facts.id.clone(), facts.launcher, facts.lifetime);
         report.unit.clone_from(&facts.unit);
         report.label = facts.label.map(str::to_owned);
-        report.take_machine(machine, facts.asked, facts.details);
+        report.take_machine(machine, facts.asked, facts.details, facts.runtime_max);
         report.escalated = facts.escalated;
         report.notes = facts.notes.to_vec();
         report.transitions = facts.history.iter().cloned().collect();
@@ -130,11 +137,11 @@ impl Report {
     /// `now` dates what the picture does not date itself.
     pub fn of_seen(seen: &SeenProc<'_>, now: Timestamp) -> Self {
         let mut machine = Machine::new();
-        machine.step(crate::status::machine::Event::Snapshot(seen.snapshot.clone()), now);
+        machine.step(event_of(seen.snapshot), now);
         let mut report = Self::blank(seen.id.clone(), seen.launcher, seen.lifetime);
         report.unit = Some(seen.unit.clone());
         report.label = label_of(seen.id, seen.details);
-        report.take_machine(&machine, None, Some(seen.details));
+        report.take_machine(&machine, None, Some(seen.details), seen.details.runtime_max);
         report.leftovers = seen.leftovers.filter(|left| *left > 0);
         report
     }
@@ -167,7 +174,13 @@ impl Report {
         }
     }
 
-    fn take_machine(&mut self, machine: &Machine, asked: Option<&Asked>, details: Option<&UnitDetails>) {
+    fn take_machine(
+        &mut self,
+        machine: &Machine,
+        asked: Option<&Asked>,
+        details: Option<&UnitDetails>,
+        runtime_max: Option<Duration>,
+    ) {
         self.status = machine.status().clone();
         self.invocation_id = machine.run();
         self.pid = machine.pid();
@@ -176,7 +189,7 @@ impl Report {
             self.take_details(details);
         }
         if let Some(ended) = machine.ended() {
-            self.take_end(ended, machine, asked, details);
+            self.take_end(ended, machine, asked, runtime_max);
         }
     }
 
@@ -192,10 +205,9 @@ impl Report {
         ended: &Ended,
         machine: &Machine,
         asked: Option<&Asked>,
-        details: Option<&UnitDetails>,
+        runtime_max: Option<Duration>,
     ) {
         let wall = ended.ended_at.zip(self.started_at).map(|(ended, started)| ended.since(started));
-        let limit = details.and_then(|details| details.runtime_max);
         self.ended_at = ended.ended_at;
         self.wall_seconds = wall.map(|wall| wall.as_secs_f64());
         self.result.clone_from(&ended.result);
@@ -203,7 +215,7 @@ impl Report {
             ended,
             asked,
             deactivated: machine.was_deactivated(),
-            reached_runtime_max: limit.zip(wall).is_some_and(|(limit, wall)| wall >= limit),
+            reached_runtime_max: runtime_max.zip(wall).is_some_and(|(limit, wall)| wall >= limit),
         }));
         if let Some(step) = ended.may_be_setup() {
             self.doubts.push(format!(
@@ -228,6 +240,14 @@ impl Report {
             }
             (None, _) => None,
         }
+    }
+}
+
+/// What one picture says where no other was seen: a unit that is not there is lost.
+fn event_of(picture: &Snapshot) -> Event {
+    match observe(picture, None).main {
+        Main::Failed(FailReason::Lost { found }) => Event::Lost(found),
+        _ => Event::Snapshot(picture.clone()),
     }
 }
 

@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 /// A fact about one run of a proc.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every event is the large one; a box would cost each of them"
+)]
 pub enum Event {
     /// A picture of its unit, from a signal pair or a look.
     Snapshot(Snapshot),
@@ -185,10 +189,9 @@ impl Machine {
                 Step::Stayed
             }
             Event::StopDelivered => self.on_stop_delivered(now),
-            Event::Ready { addr, agent } => {
-                let started_at = self.started_at.unwrap_or(now);
-                self.move_to(ProcStatus::Ready { started_at, addr, agent }, Cause::Announced, now)
-            }
+            // What it first announced stands.
+            Event::Ready { .. } if self.status.kind() == StatusKind::Ready => Step::Stayed,
+            Event::Ready { addr, agent } => self.on_ready(addr, agent, now),
             Event::Lost(found) => self.on_failed(FailReason::Lost { found }, now),
         }
     }
@@ -197,7 +200,11 @@ impl Machine {
         if let (None, Some(shown)) = (self.run, seen.run) {
             self.run = Some(shown);
         }
-        // Only a picture of this run says anything of its tree; "gone" pictures are of what replaced it.
+        if self.run.is_none() && seen.main == Main::Failed(FailReason::Lost { found: Found::NoUnit }) {
+            // The look may have been asked before the start. Whether the start had been accepted by then, and its run
+            // is lost, only the launcher can tell.
+            return Step::Stayed;
+        }
         if seen.tree == Tree::Gone {
             self.tree = Tree::Gone;
         }
@@ -235,8 +242,20 @@ impl Machine {
         *self.started_at.get_or_insert(alive.started_at.unwrap_or(now))
     }
 
+    fn on_ready(&mut self, addr: Option<String>, agent: Option<String>, now: Timestamp) -> Step {
+        let started_at = self.started_at.unwrap_or(now);
+        let step = self.move_to(ProcStatus::Ready { started_at, addr, agent }, Cause::Announced, now);
+        if matches!(step, Step::Moved(_)) {
+            self.started_at = Some(started_at);
+        }
+        step
+    }
+
     fn on_stop_delivered(&mut self, now: Timestamp) -> Step {
         if self.status.is_exit() {
+            // The answer to a stop comes another way than the end that it brought, and may come after it. It
+            // was ours if systemd had begun to stop it before that end.
+            self.stop_delivered |= self.was_deactivated();
             return Step::Stayed;
         }
         self.stop_delivered = true;

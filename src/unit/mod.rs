@@ -30,3 +30,6 @@ pub use version::{BadVersion, Feature, SystemdVersion};
 fn micros(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

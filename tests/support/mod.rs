@@ -33,11 +33,11 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     let pid = child.id();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
-    let Ok(output) = told.recv_timeout(BOUND) else {
-        let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-        panic!("{label} took more than {BOUND:?}");
-    };
-    Ran(output.unwrap_or_else(|error| panic!("{label}: {error}")))
+    if let Ok(output) = told.recv_timeout(BOUND) {
+        return Ran(output.unwrap_or_else(|error| panic!("{label}: {error}")));
+    }
+    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    panic!("{label} took more than {BOUND:?}");
 }
 
 /// A command that was run.

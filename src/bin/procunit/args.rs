@@ -63,7 +63,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     Ps(PsArgs),
     Status(StatusArgs),
     Logs(LogsArgs),

@@ -2,14 +2,17 @@
 
 use anyhow::Context as _;
 use procunit::ProcManager;
+use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 
 use crate::args::{Global, LauncherKind};
+use crate::show;
 
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
-    let launcher =
-        SystemdLauncher::connect().await.context("no systemd user manager; see `procunit doctor`")?;
+    let launcher = SystemdLauncher::connect()
+        .await
+        .context("needs a systemd user manager (`procunit doctor` says more)")?;
     Ok(ProcManager::new(launcher))
 }
 
@@ -22,9 +25,9 @@ pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager>
         LauncherKind::Auto => match SystemdLauncher::connect().await {
             Ok(launcher) => Ok(ProcManager::new(launcher)),
             Err(error) => {
-                anstream::eprintln!(
+                show::say(format_args!(
                     "procunit: {error}; running it as a plain child process: no unit, no journal, no cgroup"
-                );
+                ));
                 native()
             }
         },
@@ -50,5 +53,5 @@ pub(crate) async fn for_known(global: &Global) -> anyhow::Result<ProcManager> {
 }
 
 fn native() -> anyhow::Result<ProcManager> {
-    anyhow::bail!("not yet")
+    Ok(ProcManager::new(NativeLauncher::new()?))
 }

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            anstream::eprintln!("{}", exit::Shown(&error));
+            show::say(format_args!("{}", exit::Shown(&error)));
             ExitCode::from(exit::code_of_error(&error))
         }
     }
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(args: Args) -> anyhow::Result<u8> {
     match args.verb {
-        Verb::Run(run) => run::run(&args.global, run).await,
+        Verb::Run(run) => run::run(&args.global, &run).await,
         Verb::Ps(ps) => ps::ps(&args.global, &ps).await,
         Verb::Status(status) => status::status(&args.global, &status).await,
         Verb::Logs(logs) => logs::logs(&args.global, &logs).await,

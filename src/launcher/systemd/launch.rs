@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::placement::{Place, Seat};
-use super::resolve::Resolved;
 use super::run::SystemdRun;
-use super::{Shared, error, properties, resolve};
+use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
 use crate::id::UnitName;
-use crate::launcher::{Facts, LaunchError, Launched};
+use crate::launcher::resolve::{self, Resolved};
+use crate::launcher::{Facts, LaunchError, Launched, RunKey};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
@@ -34,11 +34,12 @@ pub(super) async fn launch(
     let resolved = resolve::resolve(spec, caller)?;
     let extra = properties::typed(shared, spec).await?;
     let unit = UnitName::for_proc(spec.id());
+    let key = facts.key;
     let Some(verdict) = shared.routes.open(&unit, facts) else {
         return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
     };
     shared.bus.track(&unit);
-    let attempt = Attempt { shared, spec, unit, verdict, armed: true };
+    let attempt = Attempt { shared, spec, unit, key, verdict, armed: true };
     let started = attempt.start(&resolved, &extra).await?;
     attempt.until_exec(started).await
 }
@@ -48,6 +49,7 @@ struct Attempt<'a> {
     shared: &'a Arc<Shared>,
     spec: &'a ProcSpec,
     unit: UnitName,
+    key: RunKey,
     verdict: oneshot::Receiver<Main>,
     armed: bool,
 }
@@ -62,8 +64,7 @@ struct Started {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.shared.routes.close(&self.unit);
-            self.shared.bus.untrack(&self.unit);
+            self.shared.close_route(&self.unit, self.key);
         }
     }
 }
@@ -76,11 +77,14 @@ impl Attempt<'_> {
         if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
             drop(place);
             self.shared.placement.tie_is_gone(&tie).await;
+            // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
+            let _ = self.shared.bus.unref(self.unit.as_str()).await;
             place = self.place().await?;
             outcome = self.start_at(&mut place, resolved, extra).await?;
         }
         match outcome {
             Ok((job, notes)) => {
+                self.shared.routes.accepted(&self.unit, job.id());
                 place.made();
                 Ok(Started { job, seat: place.seat.clone(), notes })
             }
@@ -140,7 +144,7 @@ impl Attempt<'_> {
             Main::Alive(_) | Main::Deactivating(_) | Main::Ended(_) => Ok(self.launched(started)),
             Main::Failed(reason) => {
                 self.clean_up().await;
-                Err(LaunchError::Setup { id: self.spec.id().clone(), reason })
+                Err(LaunchError::Setup { id: self.spec.id().clone(), reason, source: None })
             }
             Main::Pending => {
                 self.clean_up().await;
@@ -151,10 +155,9 @@ impl Attempt<'_> {
     }
 
     async fn after_job(&mut self, result: Result<String, BusError>) -> (Main, Option<String>) {
-        let result = match result {
-            Ok(result) => result,
+        let Ok(result) = result else {
             // The connection is being made again; its first look sends the picture.
-            Err(_) => return ((&mut self.verdict).await.unwrap_or(Main::Pending), None),
+            return ((&mut self.verdict).await.unwrap_or(Main::Pending), None);
         };
         if let Ok(Ok(main)) = timeout(SIGNAL_AFTER_JOB, &mut self.verdict).await {
             return (main, Some(result));
@@ -162,7 +165,7 @@ impl Attempt<'_> {
         let main = match self.shared.bus.look(self.unit.as_str()).await {
             Ok(snapshot) => {
                 let main = observe(&snapshot, None).main;
-                self.shared.routes.picture(&self.unit, snapshot);
+                self.shared.routes.looked(&self.unit, self.key, snapshot);
                 main
             }
             Err(error) => {
@@ -175,7 +178,7 @@ impl Attempt<'_> {
 
     fn launched(mut self, started: Started) -> Launched {
         self.armed = false;
-        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), Some(started.seat));
+        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), self.key, Some(started.seat));
         Launched { run: Box::new(run), notes: started.notes }
     }
 

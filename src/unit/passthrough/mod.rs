@@ -112,7 +112,6 @@ impl Kind {
             Self::I32 => one(text.trim().parse::<i32>().ok()?.into()),
             Self::U32 => one(text.trim().parse::<u32>().ok()?.into()),
             Self::I64 => one(text.trim().parse::<i64>().ok()?.into()),
-            Self::U64 => one(value::unsigned(text)?.into()),
             Self::F64 => one(text.trim().parse::<f64>().ok().filter(|number| number.is_finite())?.into()),
             Self::Str => one(value::line(text)?.into()),
             Self::StrList => one(value::words(text)?.into()),
@@ -127,7 +126,7 @@ impl Kind {
                 Some(vec![("Scale", value::scale(text)?.into())])
             }
             Self::Size => one(value::size(text)?.into()),
-            Self::Count => one(value::unsigned(text)?.into()),
+            Self::U64 | Self::Count => one(value::unsigned(text)?.into()),
             Self::Weight { idle } => one(value::weight(text, idle)?.into()),
             Self::Limit(unit) => {
                 let (soft, hard) = value::limit(text, unit)?;

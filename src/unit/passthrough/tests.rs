@@ -155,7 +155,7 @@ fn what_the_contract_owns_is_refused_with_the_flag_to_use() {
     ] {
         match read(name, "x") {
             Err(PropertyError::Owned { instead: said, .. }) => {
-                assert!(said.contains(instead), "{name}: {said}")
+                assert!(said.contains(instead), "{name}: {said}");
             }
             other => panic!("{name}: {:?}", other.err()),
         }
