@@ -62,3 +62,15 @@ async fn what_a_main_process_left_is_ended_before_it_counts_as_gone() {
         assert_eq!(left.status.to_string(), "Stopped(exit=0)");
     }
 }
+
+#[tokio::test]
+async fn a_name_is_free_as_soon_as_its_ended_proc_is_reaped() {
+    let procs = Cleanup::group("reap");
+    let manager = manager().await;
+    for _ in 0..20 {
+        let handle = manager.spawn(sh(procs.id("x"), "exit 0")).await.expect("the name is free");
+        within("its end", handle.wait()).await.expect("an end");
+        within("it is reaped", handle.reap()).await;
+    }
+    procs.assert_no_unit();
+}
