@@ -40,9 +40,6 @@ fn sum(text: &str) -> Option<u64> {
 fn term(text: &str) -> Option<(u64, u64, &str)> {
     let (whole, rest) = digits(text);
     let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), digits);
-    if whole.is_empty() {
-        return None;
-    }
     let rest = rest.trim_start();
     let (scale, rest) = suffix(rest)?;
     let bytes = whole.parse::<u64>().ok()?.checked_mul(scale)?;
@@ -82,5 +79,67 @@ pub fn format_size(bytes: u64) -> String {
     match tenths % 10 {
         0 => format!("{}{}", tenths / 10, SUFFIXES[power]),
         tenth => format!("{}.{tenth}{}", tenths / 10, SUFFIXES[power]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_size_is_read_as_systemd_reads_it() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("512M", 512 << 20),
+            (" 512 M ", 512 << 20),
+            ("1.5G", 3 << 29),
+            ("1G 500M", (1 << 30) + (500 << 20)),
+            ("1G500M", (1 << 30) + (500 << 20)),
+            ("2K 7B", 2055),
+            ("0.1K", 102),
+            ("15E", 15 << 60),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in
+            ["", "M", "-1", "+1", "12X", "12k", "5MB", "1M 1G", "1M 1M", "16E", "1 2", "50%", "infinity"]
+        {
+            assert!(parse_size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_written_with_the_suffix_that_fits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (830, "830B"),
+            (1024, "1K"),
+            (1536, "1.5K"),
+            ((1 << 20) - 1, "1023.9K"),
+            (512 << 20, "512M"),
+            (u64::MAX, "15.9E"),
+        ] {
+            assert_eq!(format_size(bytes), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_written_size_reads_back_within_its_last_digit(bytes: u64) {
+            let back = parse_size(&format_size(bytes)).unwrap();
+            prop_assert!(back <= bytes && bytes - back <= bytes / 10, "{} {}", bytes, back);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text: String) {
+            let _ = parse_size(&text);
+        }
     }
 }

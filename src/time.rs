@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use span::{BadSpan, Span, format_span, parse_span};
+pub use span::{BadSpan, Span, format_span, parse_span, parse_span_in};
 
 /// A point in time: microseconds since 1970-01-01 UTC, the unit of every systemd timestamp property.
 ///

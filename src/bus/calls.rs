@@ -18,9 +18,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 /// Which processes of a unit get a signal, as `KillUnit` calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// The main process; an error while there is none.
+    /// The main process; [`BusError::NoSuchProcess`] while there is none.
     Main,
-    /// Every process of the unit.
+    /// Every process of the unit; no error where there is none.
     All,
 }
 
@@ -105,8 +105,12 @@ pub(super) async fn start_transient(
     let aux: Vec<_> = aux.iter().map(|(name, properties)| (*name, properties.as_slice())).collect();
     let call = "StartTransientUnit";
     let (properties, aux) = (borrow_each(&properties), borrow_each(&aux));
+    // Not "fail": a slice that stops because its last unit went would make the start of the next one an error
+    // (TransactionIsDestructive). The name of a unit that exists is refused in every mode.
     let sent = on.manager.start_transient_unit(unit, "replace", &properties, &aux);
-    job_id(call, bounded(call, unit, sent).await?.as_str())
+    let started = bounded(call, unit, sent).await;
+    let job = started.map_err(|error| error.or_of(aux.iter().map(|(name, _)| *name)))?;
+    job_id(call, job.as_str())
 }
 
 // The generated call takes slices of references to pairs of references.
@@ -147,7 +151,12 @@ pub(super) async fn add_ref(on: &Calls, unit: &str) -> Result<(), BusError> {
 }
 
 pub(super) async fn unref(on: &Calls, unit: &str) -> Result<(), BusError> {
-    bounded("UnrefUnit", unit, on.manager.unref_unit(unit)).await
+    match bounded("UnrefUnit", unit, on.manager.unref_unit(unit)).await {
+        // What was to be reached is so: a lost connection took the reference, or the whole unit, with it.
+        Err(BusError::NoSuchUnit { .. }) => Ok(()),
+        Err(BusError::Remote { name, .. }) if name == "org.freedesktop.systemd1.NotReferenced" => Ok(()),
+        other => other,
+    }
 }
 
 /// All properties of all interfaces of a unit at one moment, as far as `T` takes them. systemd reads an empty

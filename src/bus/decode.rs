@@ -262,3 +262,96 @@ impl<'de> Deserialize<'de> for Plain<'de> {
         from.deserialize_any(InVariant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use zbus_xml::{Node, Property};
+
+    use super::*;
+    use crate::status::details::UnitDetails;
+
+    const INTERFACES: [&str; 2] = [
+        include_str!("../../dbus-interfaces/org.freedesktop.systemd1.Unit.xml"),
+        include_str!("../../dbus-interfaces/org.freedesktop.systemd1.Service.xml"),
+    ];
+
+    fn properties() -> Vec<Property<'static>> {
+        let nodes = INTERFACES.into_iter().map(|xml| Node::try_from(xml).unwrap());
+        nodes.flat_map(|node| node.interfaces()[0].properties().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    fn plain(signature: &str) -> Plain<'static> {
+        match signature {
+            "b" => Plain::Bool(true),
+            "i" => Plain::I32(1),
+            "u" => Plain::U32(1),
+            "t" => Plain::U64(1),
+            "s" => Plain::Str("text"),
+            "as" => Plain::StrList(vec!["text"]),
+            "ay" => Plain::Bytes(&[1; 16]),
+            "(uo)" => Plain::Job(1),
+            other => panic!("no property has signature {other}"),
+        }
+    }
+
+    #[test]
+    fn every_property_of_the_interfaces_is_read_with_its_own_type_and_no_other() {
+        for property in properties() {
+            let (name, signature) = (property.name().to_string(), property.ty().to_string());
+            let mut read = (Snapshot::default(), UnitDetails::default());
+            assert_eq!(read.take(&name, &Plain::Other), Taken::WrongType, "{name}");
+            assert_eq!(read, Default::default(), "{name}");
+            assert_eq!(read.take(&name, &plain(&signature)), Taken::Yes, "{name} of {signature}");
+            assert_ne!(read, Default::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_property_that_is_read_stands_in_the_interfaces() {
+        let declared: BTreeSet<_> = properties().iter().map(|one| one.name().to_string()).collect();
+        let arms = |source: &'static str| {
+            let before_tests = source.split("#[cfg(test)]").next().unwrap();
+            let names =
+                before_tests.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" => "));
+            names.map(|(name, _)| name).filter(|name| name.starts_with(char::is_uppercase)).map(str::to_owned)
+        };
+        let read: BTreeSet<_> =
+            arms(include_str!("decode.rs")).chain(arms(include_str!("details.rs"))).collect();
+        assert_eq!(read, declared);
+    }
+
+    #[test]
+    fn a_snapshot_needs_a_look_for_its_load_state_alone() {
+        let silent = properties().into_iter().filter(|property| {
+            let mut read = Snapshot::default();
+            let kept = read.take(property.name().as_str(), &plain(&property.ty().to_string())) == Taken::Yes;
+            // Without an annotation a property is in every signal.
+            kept && property.annotations().iter().any(|one| one.name().ends_with("EmitsChangedSignal"))
+        });
+        let silent: Vec<_> = silent.map(|property| property.name().to_string()).collect();
+        assert_eq!(silent, ["LoadState"]);
+    }
+
+    #[test]
+    fn a_time_that_never_was_is_absent() {
+        for never in [0, u64::MAX] {
+            let mut side = ServiceSide::default();
+            assert_eq!(side.take("ExecMainExitTimestamp", &Plain::U64(never)), Taken::Yes);
+            assert_eq!(side.exec_main_exit, None);
+        }
+        let mut side = ServiceSide::default();
+        assert_eq!(side.take("ExecMainHandoffTimestampMonotonic", &Plain::U64(0)), Taken::Yes);
+        assert_eq!(side.handoff_monotonic, Some(0));
+    }
+
+    #[test]
+    fn an_unset_counter_and_an_infinite_span_are_absent() {
+        for name in ["MemoryCurrent", "CPUUsageNSec", "TimeoutStopUSec", "OOMKills"] {
+            let mut details = UnitDetails::default();
+            assert_eq!(details.take(name, &Plain::U64(u64::MAX)), Taken::Yes);
+            assert_eq!(details, UnitDetails::default(), "{name}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 use zbus::message::Type;
-use zbus::{Message, MessageStream, fdo};
+use zbus::{Connection, Message, MessageStream, fdo};
 
 use super::connect::{self, Connect};
 use super::decode::Changed;
@@ -121,24 +121,21 @@ impl Shared {
         };
         // Without its other half a picture would show a service that never ran. That is one from the moment of
         // `track`, and a look that was asked for after `track` is newer.
-        let whole = self.units.with_label(label, |tracked| {
-            tracked
-                .half
-                .take()
-                .map(|service| BusEvent::Changed(tracked.name.clone(), Snapshot { unit, service }))
+        self.units.with_label(label, |tracked| {
+            if let Some(service) = tracked.half.take() {
+                self.mailbox.push(BusEvent::Changed(tracked.name.clone(), Snapshot { unit, service }));
+            }
         });
-        if let Some(Some(event)) = whole {
-            self.mailbox.push(event);
-        }
     }
 
     fn job_removed(&self, message: &Message) {
         let Some(signal) = JobRemoved::from_message(message.clone()) else { return };
         let Ok(job) = signal.args() else { return };
         self.jobs.ended(JobId(job.id), job.unit, job.result);
-        if let Some(unit) = self.units.tracked(job.unit) {
-            self.mailbox.push(BusEvent::JobRemoved { id: job.id, unit, result: job.result.to_owned() });
-        }
+        self.units.with_label(&path::label(job.unit), |tracked| {
+            let (unit, result) = (tracked.name.clone(), job.result.to_owned());
+            self.mailbox.push(BusEvent::JobRemoved { id: job.id, unit, result });
+        });
     }
 
     fn owner_changed(&self, message: &Message) -> Seen {
@@ -171,12 +168,14 @@ impl Shared {
 /// Makes what was lost again, however often it takes.
 async fn reconnect(connect: &dyn Connect, old: Pair) -> Pair {
     let generation = Generation(old.calls.generation.0 + 1);
-    let mut kept_signals = Some(old.signals).filter(|stream| !zbus::Connection::from(stream).is_closed());
-    let mut kept_calls = Some(old.calls).filter(|calls| !calls.connection.is_closed());
+    let (mut kept_signals, mut kept_calls) = (Some(old.signals), Some(old.calls));
     let mut pause = Duration::ZERO;
     loop {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).clamp(RECONNECT_FIRST, RECONNECT_LONGEST);
+        // Mostly both go, one a moment after the other.
+        kept_signals = kept_signals.filter(|stream| !Connection::from(stream).is_closed());
+        kept_calls = kept_calls.filter(|calls| !calls.connection.is_closed());
         let signals = async {
             match kept_signals.take() {
                 Some(kept) => Ok(kept),
@@ -202,31 +201,42 @@ async fn reconnect(connect: &dyn Connect, old: Pair) -> Pair {
 
 /// Takes the references anew and then says that everything is back.
 async fn after_reconnect(shared: Arc<Shared>, calls: Calls) {
-    let manager = take_references(&shared, &calls).await;
-    shared.mailbox.push(BusEvent::Reconnected);
-    if matches!(manager, Err(BusError::NotAUserManager { .. })) {
-        shared.mailbox.push(BusEvent::ManagerLost);
+    match take_references(&shared, &calls).await {
+        // Lost again already; the next return will be told.
+        Err(BusError::Disconnected { .. }) => {}
+        Err(BusError::NotAUserManager { .. }) => {
+            shared.mailbox.push(BusEvent::Reconnected);
+            shared.mailbox.push(BusEvent::ManagerLost);
+        }
+        _ => shared.mailbox.push(BusEvent::Reconnected),
     }
 }
 
 /// A manager that re-executed itself still has the references of this connection; where a reconnection found
 /// none, this is when they are taken.
 async fn after_manager_came(shared: Arc<Shared>, calls: Calls) {
-    if take_references(&shared, &calls).await.is_ok() {
-        shared.mailbox.push(BusEvent::ManagerBack);
+    match take_references(&shared, &calls).await {
+        // It left again, or the connection did: what follows then says so.
+        Err(BusError::Disconnected { .. } | BusError::NotAUserManager { .. }) => {}
+        _ => shared.mailbox.push(BusEvent::ManagerBack),
     }
 }
 
 /// References each unit whose reference went with an earlier connection. A unit that is gone is no error here:
 /// the look that follows shows it.
 async fn take_references(shared: &Shared, on: &Calls) -> Result<(), BusError> {
+    // A manager that comes while a reconnection is under way must not be asked for everything twice.
+    let _alone = shared.restoring.lock().await;
     calls::has_manager(on).await?;
     for unit in shared.units.lost_references(on.generation) {
         match calls::add_ref(on, unit.as_str()).await {
-            Ok(()) => shared.units.hold(unit.as_str(), on.generation),
-            Err(error @ (BusError::Disconnected { .. } | BusError::NotAUserManager { .. })) => {
-                return Err(error);
-            }
+            Ok(()) => shared.units.hold_again(unit.as_str(), on.generation),
+            // Nor will it answer for the others.
+            Err(
+                error @ (BusError::Disconnected { .. }
+                | BusError::NotAUserManager { .. }
+                | BusError::TimedOut { .. }),
+            ) => return Err(error),
             Err(error) => tracing::debug!(%unit, %error, "cannot take the reference on a unit again"),
         }
     }

@@ -45,10 +45,18 @@ pub enum BusError {
         /// What systemd said.
         message: String,
     },
+    /// The unit has no process of the kind that was asked for.
+    #[error("unit {unit} has no such process: {message}")]
+    NoSuchProcess {
+        /// The unit's name.
+        unit: String,
+        /// What systemd said.
+        message: String,
+    },
     /// The name is taken, by a unit that runs or by one that ended and is still held.
     #[error("unit {unit} exists already: {message}")]
     UnitExists {
-        /// The unit's name.
+        /// The unit's name: that of the auxiliary unit, if it is the one that is taken.
         unit: String,
         /// What systemd said.
         message: String,
@@ -137,10 +145,24 @@ impl BusError {
         }
     }
 
+    /// Names the auxiliary unit where it is the one that exists: systemd's message begins with `Unit NAME`.
+    pub(super) fn or_of<'a>(mut self, aux: impl IntoIterator<Item = &'a str>) -> Self {
+        if let Self::UnitExists { unit, message } = &mut self {
+            let named = message.strip_prefix("Unit ").and_then(|rest| rest.split(' ').next());
+            if let Some(taken) = aux.into_iter().find(|name| Some(*name) == named) {
+                taken.clone_into(unit);
+            }
+        }
+        self
+    }
+
     fn remote(unit: &str, name: &str, message: String) -> Self {
         let bare = name.strip_prefix("org.freedesktop.DBus.Error.");
         match (bare, name) {
             (_, "org.freedesktop.systemd1.NoSuchUnit") => Self::NoSuchUnit { unit: unit.to_owned(), message },
+            (_, "org.freedesktop.systemd1.NoSuchProcess") => {
+                Self::NoSuchProcess { unit: unit.to_owned(), message }
+            }
             (_, "org.freedesktop.systemd1.UnitExists") => Self::UnitExists { unit: unit.to_owned(), message },
             (Some("AccessDenied" | "InteractiveAuthorizationRequired"), _) => Self::AccessDenied { message },
             (Some("LimitsExceeded" | "NoMemory"), _) => Self::LimitsExceeded { message },

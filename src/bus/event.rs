@@ -36,7 +36,8 @@ pub enum BusEvent {
         /// systemd's word for how it ended, such as `done` or `failed`.
         result: String,
     },
-    /// A connection was lost, and signals with it. Calls fail until [`BusEvent::Reconnected`].
+    /// A connection was lost, and signals may have been missed. Unless it was only the one for signals, calls
+    /// fail and this client's references are gone until [`BusEvent::Reconnected`].
     Disconnected {
         /// What it ended with.
         why: String,

@@ -13,12 +13,16 @@ mod drain;
 mod encode;
 mod error;
 mod event;
+#[cfg(test)]
+pub(crate) mod fake;
 mod jobs;
 mod link;
 mod path;
 mod proxies;
 mod shared;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::sync::Arc;
@@ -133,8 +137,9 @@ impl Bus {
         calls::info(&self.calls()?).await
     }
 
-    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit` in mode `replace`: mode `fail` would meet the stop job of a slice that has just become empty).
-    /// `properties` may refer to `fds`.
+    /// Makes and starts a transient unit, and the `aux` ones with it (`StartTransientUnit`).
+    /// Properties may refer to `fds`. An auxiliary unit is started only where the main one pulls it in, by
+    /// `BindsTo` or `Slice` for instance; on an error nothing of either is left.
     ///
     /// With `AddRef` among the properties and the unit tracked, the reference survives a lost connection.
     pub async fn start_transient(
@@ -184,7 +189,7 @@ impl Bus {
         self.referenced(unit, &calls).await
     }
 
-    /// Gives a reference back.
+    /// Gives a reference back; no error where there is none, or no unit.
     pub async fn unref(&self, unit: &str) -> Result<(), BusError> {
         let calls = self.calls()?;
         self.0.shared.units.release(unit);

@@ -13,6 +13,8 @@ pub(super) struct Shared {
     pub(super) jobs: Arc<Jobs>,
     pub(super) units: Units,
     pub(super) mailbox: Arc<Mailbox>,
+    /// Held while references are taken anew.
+    pub(super) restoring: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -22,6 +24,7 @@ impl Shared {
             jobs: Arc::default(),
             units: Units::default(),
             mailbox: Arc::default(),
+            restoring: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -43,17 +43,13 @@ impl Units {
         self.lock().remove(path::label(name.as_str()).as_str());
     }
 
-    /// The name of a tracked unit.
-    pub(super) fn tracked(&self, name: &str) -> Option<UnitName> {
-        self.lock().get(path::label(name).as_str()).map(|unit| unit.name.clone())
-    }
-
     /// Whether the unit with this path label is tracked. Asked for each signal, before anything is decoded.
     pub(super) fn has_label(&self, label: &str) -> bool {
         self.lock().contains_key(label)
     }
 
-    /// Lets `with` see the unit with this path label, if it is still tracked.
+    /// Lets `with` see the unit with this path label, if it is still tracked. What is told in there is told
+    /// before [`Units::untrack`] returns, or not at all.
     pub(super) fn with_label<T>(&self, label: &str, with: impl FnOnce(&mut Tracked) -> T) -> Option<T> {
         self.lock().get_mut(label).map(with)
     }
@@ -68,6 +64,15 @@ impl Units {
     /// A reference on `name` was taken on the connection of that generation.
     pub(super) fn hold(&self, name: &str, on: Generation) {
         self.with_label(&path::label(name), |unit| unit.reference = Reference::Held(on));
+    }
+
+    /// The reference on `name` was taken again, if it is still wanted.
+    pub(super) fn hold_again(&self, name: &str, on: Generation) {
+        self.with_label(&path::label(name), |unit| {
+            if matches!(unit.reference, Reference::Held(_)) {
+                unit.reference = Reference::Held(on);
+            }
+        });
     }
 
     /// The reference on `name` was given back, or is no longer wanted.

@@ -47,3 +47,18 @@ impl fmt::Debug for TieName {
         fmt::Debug::fmt(&*self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::UnitName;
+
+    #[test]
+    fn a_holder_is_never_taken_for_a_proc() {
+        let name = TieName::new("8fq2");
+        assert_eq!(name.as_str(), "procunit_tie-8fq2.service");
+        assert!(UnitName::parse(name.as_str()).is_err());
+        let (proc, _) = UnitName::PATTERN.split_once('*').unwrap();
+        assert!(!name.as_str().starts_with(proc) && name.as_str().starts_with(TieName::PREFIX));
+    }
+}

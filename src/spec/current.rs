@@ -59,3 +59,30 @@ fn launchable(exe: PathBuf, is_there: impl Fn(&PathBuf) -> bool) -> Result<PathB
     };
     if is_there(&path) { Ok(path) } else { Err(CurrentError::Removed(path)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(exe: &str, there: &[&str]) -> Option<String> {
+        let there = |path: &PathBuf| there.iter().any(|known| path.as_os_str() == *known);
+        let path = launchable(PathBuf::from(exe), there).ok()?;
+        Some(path.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_launched_under_its_name() {
+        assert_eq!(found("/bin/x", &["/bin/x"]).as_deref(), Some("/bin/x"));
+        assert_eq!(found("/bin/x (deleted)", &["/bin/x"]).as_deref(), Some("/bin/x"));
+        assert_eq!(
+            found("/bin/x (deleted)", &["/bin/x", "/bin/x (deleted)"]).as_deref(),
+            Some("/bin/x (deleted)")
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_an_error_with_its_name() {
+        let error = launchable(PathBuf::from("/bin/x (deleted)"), |_| false).unwrap_err();
+        assert_eq!(error.to_string(), "this program's file \"/bin/x\" was removed since it started");
+    }
+}

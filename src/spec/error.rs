@@ -130,6 +130,9 @@ pub enum Flaw {
     /// A control character.
     #[error("has the control character {0:?}")]
     Control(char),
+    /// A last character that a unit file does not keep.
+    #[error("ends in a blank or a backslash, which systemd would lose from the unit's file")]
+    LostEnd,
     /// Bits outside 0777.
     #[error("is {0:#o}; 0777 is the most")]
     BadMode(u32),
@@ -139,7 +142,4 @@ pub enum Flaw {
     /// A span without an end.
     #[error("is not finite")]
     NotFinite,
-    /// Only for a detached proc.
-    #[error("needs what this spec rules out: {0}")]
-    Conflict(&'static str),
 }

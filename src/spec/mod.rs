@@ -22,3 +22,6 @@ pub use error::{Field, Flaw, SpecError};
 pub use proc_spec::{Lifetime, ProcSpec};
 pub use stdio::{Input, Output, Stdio};
 pub use stop::StopPolicy;
+
+#[cfg(test)]
+mod tests;

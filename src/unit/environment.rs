@@ -6,13 +6,14 @@
 //! for the service is neither sent nor unset.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::escape::{self, Quoting};
 use super::identity;
 use super::plan::{LaunchContext, PlanNote};
 use super::property::Property;
+use super::version::Feature;
 use crate::spec::defaults::ENVIRONMENT_ENTRIES_MAX;
 use crate::spec::{
     EnvBase, Field, Flaw, OWN, Output, PER_SERVICE, ProcSpec, SpecError, name_flaw, value_flaw,
@@ -32,12 +33,11 @@ pub(super) struct Resolved {
 pub(super) fn resolve(spec: &ProcSpec, launch: &LaunchContext) -> Resolved {
     let mut resolved = inherited(spec, launch);
     for (name, value) in &spec.environment().changes {
-        match value {
-            Some(value) => drop(resolved.set.insert(name.clone(), value.clone())),
-            None => {
-                resolved.set.remove(name);
-                resolved.unset.insert(name.clone());
-            }
+        if let Some(value) = value {
+            resolved.set.insert(name.clone(), value.clone());
+        } else {
+            resolved.set.remove(name);
+            resolved.unset.insert(name.clone());
         }
     }
     resolved.set.extend(own(spec, launch));
@@ -51,14 +51,13 @@ pub(super) fn resolve(spec: &ProcSpec, launch: &LaunchContext) -> Resolved {
 /// What comes from the caller: all that can be passed, the first of several with one name, as getenv(3) reads it.
 fn inherited(spec: &ProcSpec, launch: &LaunchContext) -> Resolved {
     let mut resolved = Resolved { set: BTreeMap::new(), unset: BTreeSet::new(), dropped: Vec::new() };
-    for (name, value) in &launch.caller.env {
+    let wanted = |(name, _): &&(OsString, OsString)| is_inherited(&name.to_string_lossy(), spec, launch);
+    for (name, value) in launch.caller.env.iter().filter(wanted) {
         match passable(name, value) {
-            Ok((name, value)) if is_inherited(name, spec, launch) => {
+            Ok((name, value)) => {
                 resolved.set.entry(name.to_owned()).or_insert_with(|| value.to_owned());
             }
-            Ok(_) => {}
-            Err((name, flaw)) if is_inherited(&name, spec, launch) => resolved.dropped.push((name, flaw)),
-            Err(_) => {}
+            Err(dropped) => resolved.dropped.push(dropped),
         }
     }
     resolved
@@ -98,9 +97,9 @@ fn journaled(spec: &ProcSpec) -> bool {
 /// Whether systemd sets the variable for this very unit, so that unsetting it would take systemd's away.
 fn set_by_systemd(name: &str, spec: &ProcSpec, launch: &LaunchContext) -> bool {
     match name {
-        "INVOCATION_ID" | "MANAGERPID" | "MANAGERPIDFDID" | "SYSTEMD_EXEC_PID" => true,
-        // From 254, unless a property says otherwise.
-        "MEMORY_PRESSURE_WATCH" | "MEMORY_PRESSURE_WRITE" => true,
+        "INVOCATION_ID" | "MANAGERPID" | "SYSTEMD_EXEC_PID" => true,
+        "MANAGERPIDFDID" => launch.version.has(Feature::ManagerPidfdId),
+        "MEMORY_PRESSURE_WATCH" | "MEMORY_PRESSURE_WRITE" => launch.version.has(Feature::MemoryPressure),
         "JOURNAL_STREAM" => journaled(spec),
         // The rest of them comes only with properties that were given by name: which ones is systemd's to know.
         _ if PER_SERVICE.contains(&name) => !launch.extra.is_empty(),

@@ -21,6 +21,8 @@ mod version;
 pub use passthrough::{PropertyError, typed};
 pub use placement::slice_properties;
 pub use plan::{Caller, LaunchContext, PlanNote, UnitPlan, plan};
+pub use stdio::syslog_identifier;
+pub use stopping::stop_timeout;
 pub use tie::tie_plan;
 pub use version::{BadVersion, Feature, SystemdVersion};
 
@@ -28,3 +30,6 @@ pub use version::{BadVersion, Feature, SystemdVersion};
 fn micros(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,15 +10,16 @@ use crate::id::{SliceName, TieName};
 
 /// The name and the properties of a manager's holder.
 ///
-/// `program` is an absolute path of a program that reads its standard input to the end, such as `cat`. It must write
-/// nothing and leave on SIGTERM.
+/// `program` is an absolute path of a program that reads its standard input to the end and leaves on SIGTERM, such
+/// as `/bin/cat`. The caller has checked that it is there: a `Type=simple` start does not tell. What that type saves
+/// is the wait for the holder's exec before each proc's own (measured: 6 to 14 ms, 252 and 257).
 pub fn tie_plan(tie: &TieName, program: &str, slice: &SliceName) -> (String, Vec<Property>) {
-    let argv = vec!["procunit-tie".to_owned()];
+    // Its own name as argv[0]: a program of many names (busybox, uutils) goes by it.
+    let argv = vec![program.to_owned()];
     let command = ExecCommand { path: program.to_owned(), argv, ignore_failure: false };
     let properties = vec![
-        Property::new("Type", "exec"),
+        Property::new("Type", "simple"),
         Property::new("Description", "ends when its procunit manager does"),
-        Property::new("AddRef", true),
         Property::new("ExecStart", vec![command]),
         Property::new("StandardInputFileDescriptor", FdSlot::Tie),
         Property::new("StandardOutput", "null"),

@@ -1,3 +1,57 @@
-//! The `procunit` command.
+//! The `procunit` command: data on stdout, everything else on stderr.
+//!
+//! Uses the library's public interface alone. One file per subcommand; this one parses, dispatches, and turns
+//! what came of it into an exit code.
 
-fn main() {}
+mod args;
+mod connect;
+mod doctor;
+mod exit;
+mod run;
+mod show;
+mod tty;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Verb};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    args.global.color.apply();
+    start_tracing(args.global.verbose);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(args)),
+        Err(error) => Err(anyhow::Error::new(error).context("starting the tokio runtime")),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            anstream::eprintln!("{}", exit::Shown(&error));
+            ExitCode::from(exit::code_of_error(&error))
+        }
+    }
+}
+
+async fn dispatch(args: Args) -> anyhow::Result<u8> {
+    match args.verb {
+        Verb::Run(run) => run::run(&args.global, run).await,
+        Verb::Doctor => doctor::doctor(&args.global).await,
+    }
+}
+
+fn start_tracing(verbose: u8) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match verbose {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        3.. => LevelFilter::TRACE,
+    };
+    if verbose > 0 {
+        let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+        lines.with_target(false).init();
+    }
+}

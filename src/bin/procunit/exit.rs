@@ -1,0 +1,55 @@
+//! Exit codes, and errors as people read them.
+
+use std::fmt;
+
+use procunit::ProcStatus;
+use procunit::launcher::LaunchError;
+
+/// A time limit of ours.
+pub(crate) const TIME_LIMIT: u8 = 124;
+/// The launcher failed.
+pub(crate) const LAUNCHER: u8 = 125;
+/// The program cannot be executed.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// There is no such program.
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// The exit code that says how a proc ended; 125 where that is not known.
+pub(crate) fn code_of_status(status: &ProcStatus) -> u8 {
+    match status {
+        ProcStatus::Stopped { exit_code, .. } => *exit_code,
+        // Signals are 1 to 64.
+        ProcStatus::Killed { signal, .. } => 128 + u8::try_from(signal.number()).unwrap_or(0),
+        ProcStatus::Failed { .. }
+        | ProcStatus::Starting
+        | ProcStatus::Running { .. }
+        | ProcStatus::Ready { .. }
+        | ProcStatus::Stopping { .. } => LAUNCHER,
+    }
+}
+
+/// The exit code that says what kind of error it was.
+pub(crate) fn code_of_error(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<LaunchError>() {
+        Some(LaunchError::NotFound { .. }) => NOT_FOUND,
+        Some(LaunchError::NotExecutable { .. }) => NOT_EXECUTABLE,
+        _ => LAUNCHER,
+    }
+}
+
+/// An error in one line: what failed, and each cause that the line before does not name already.
+pub(crate) struct Shown<'a>(pub(crate) &'a anyhow::Error);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = String::from("procunit");
+        for cause in self.0.chain() {
+            let cause = cause.to_string();
+            if !told.contains(&cause) {
+                told.push_str(": ");
+                told.push_str(&cause);
+            }
+        }
+        f.write_str(&told)
+    }
+}

@@ -1,0 +1,238 @@
+//! `procunit run`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use procunit::id::ProcId;
+use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
+use procunit::sys::token::token;
+use procunit::{ProcHandle, ProcManager};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::{Global, RunArgs};
+use crate::tty::Modes;
+use crate::{connect, exit, show};
+
+/// Letters in the random part of a name that nobody chose.
+const TOKEN_LEN: usize = 5;
+
+/// Runs a program; the exit code is its own.
+pub(crate) async fn run(global: &Global, args: RunArgs) -> anyhow::Result<u8> {
+    let id = match &args.name {
+        Some(name) => ProcId::new(name)?,
+        None => name_for(&args.command[0])?,
+    };
+    let spec = spec(&id, &args)?;
+    if args.detach { detached(global, &args, spec).await } else { attached(global, &args, spec).await }
+}
+
+async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<u8> {
+    let manager = connect::for_detached(global).await?;
+    let handle = launch(&manager, args, spec).await?;
+    tell_notes(global, &handle);
+    show::line(handle.id())?;
+    Ok(0)
+}
+
+async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<u8> {
+    // Before the launch: a signal that comes in the middle must not leave anything behind.
+    let mut wishes = Wishes::listen().context("listening for signals")?;
+    let manager = connect::for_attached(global).await?;
+    let modes = Modes::keep();
+    let handle = tokio::select! {
+        launched = launch(&manager, args, spec) => launched?,
+        // Dropping the launch ends what it started.
+        wish = wishes.next() => bail!("{wish} during the launch; nothing was left running"),
+    };
+    modes.restore();
+    tell_notes(global, &handle);
+    let status = until_over(&handle, &mut wishes).await?;
+    let code = exit::code_of_status(&status);
+    if code == 0 && args.timeout.is_none() {
+        return Ok(0);
+    }
+    let Some(report) = handle.report().await else { return Ok(code) };
+    let code = if report.hit_time_limit() { exit::TIME_LIMIT } else { code };
+    if code != 0 && !global.quiet {
+        show::exit_report(&report);
+    }
+    Ok(code)
+}
+
+/// Launches it, out of the way of an ended one of the same name if that was asked for.
+async fn launch(manager: &ProcManager, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<ProcHandle> {
+    if args.replace
+        && let Ok(ended) = manager.adopt(spec.id()).await
+        && ended.status().is_exit()
+    {
+        ended.reap().await;
+    }
+    Ok(manager.spawn(spec).await?)
+}
+
+fn tell_notes(global: &Global, handle: &ProcHandle) {
+    if !global.quiet {
+        for note in handle.notes() {
+            anstream::eprintln!("procunit: {note}");
+        }
+    }
+}
+
+/// Waits for the end; the first wish to stop asks, the second kills.
+async fn until_over(handle: &ProcHandle, wishes: &mut Wishes) -> anyhow::Result<procunit::ProcStatus> {
+    let wish = tokio::select! {
+        biased;
+        over = handle.wait() => return Ok(over?),
+        wish = wishes.next() => wish,
+    };
+    let stopping = handle.terminate(None, wish);
+    tokio::select! {
+        biased;
+        stopped = stopping => over(stopped, handle).await,
+        _ = wishes.next() => over(handle.kill().await, handle).await,
+    }
+}
+
+/// What came of ending it. An end that came first is an end all the same.
+async fn over(
+    ended: Result<procunit::ProcStatus, procunit::manager::TerminateError>,
+    handle: &ProcHandle,
+) -> anyhow::Result<procunit::ProcStatus> {
+    match ended {
+        Ok(status) | Err(procunit::manager::TerminateError::AlreadyTerminated(status)) => Ok(status),
+        Err(error) => Err(anyhow::Error::new(error).context(handle.id().to_string())),
+    }
+}
+
+/// The signals that ask this command to stop what it runs.
+struct Wishes {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Wishes {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one, in words. Cancel safe.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted (Ctrl-C)",
+            _ = self.terminate.recv() => "procunit was terminated",
+            _ = self.hangup.recv() => "the terminal was closed",
+        }
+    }
+}
+
+fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
+    let mut spec = ProcSpec::builder(id.clone(), &args.command[0]).args(&args.command[1..]);
+    spec = environment(spec, args)?;
+    if let Some(arg0) = &args.arg0 {
+        spec = spec.arg0(arg0);
+    }
+    if let Some(chdir) = &args.chdir {
+        spec = spec.cwd(std::path::absolute(chdir).with_context(|| format!("-C {}", chdir.display()))?);
+    }
+    if let Some(label) = &args.label {
+        spec = spec.label(label);
+    }
+    if let Some(rank) = args.rank {
+        spec = spec.rank(rank);
+    }
+    if let Some(limit) = args.timeout.and_then(|limit| limit.0) {
+        spec = spec.runtime_max(limit);
+    }
+    for (name, value) in &args.property {
+        spec = spec.property(name, value);
+    }
+    Ok(stdio(stopping(spec, args), args).build()?)
+}
+
+/// An attached proc's backstop is a little more than its stop timeout, for this command may die in the middle. A
+/// detached one's is its stop timeout, for nothing else would remember that.
+fn stopping(mut spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
+    if let Some(signal) = args.stop_signal {
+        spec = spec.stop_signal(signal);
+    }
+    let asked = args.stop_timeout;
+    match (asked, args.detach) {
+        (None, true) => spec,
+        (Some(timeout), true) => spec.stop_timeout(timeout).backstop(timeout),
+        (timeout, false) => {
+            let timeout = timeout.unwrap_or(defaults::STOP_TIMEOUT);
+            spec.stop_timeout(timeout).backstop(timeout + defaults::RUN_BACKSTOP_MARGIN)
+        }
+    }
+}
+
+fn stdio(spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
+    if args.detach {
+        spec.lifetime(Lifetime::Detached).stdin(Input::Null).stdout(Output::Journal).stderr(Output::Journal)
+    } else {
+        spec.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
+    }
+}
+
+fn environment(spec: ProcSpecBuilder, args: &RunArgs) -> anyhow::Result<ProcSpecBuilder> {
+    let mut spec = spec.clean_env(args.clean_env);
+    for file in &args.env_file {
+        for (name, value) in read_env_file(file)? {
+            spec = spec.env(name, value);
+        }
+    }
+    for entry in &args.env {
+        spec = match split(entry) {
+            (name, Some(value)) => spec.env(name, value),
+            (name, None) => match std::env::var_os(&name) {
+                Some(value) => spec.env(name, value),
+                None => spec.env_remove(name),
+            },
+        };
+    }
+    Ok(spec)
+}
+
+/// Lines of `K=V` as they stand; empty lines and lines that start with `#` count for nothing.
+fn read_env_file(file: &Path) -> anyhow::Result<Vec<(OsString, OsString)>> {
+    let text = std::fs::read(file).with_context(|| format!("--env-file {}", file.display()))?;
+    let mut entries = Vec::new();
+    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = OsStr::from_bytes(line.strip_suffix(b"\r").unwrap_or(line));
+        if line.is_empty() || line.as_bytes().starts_with(b"#") {
+            continue;
+        }
+        match split(line) {
+            (name, Some(value)) => entries.push((name, value)),
+            (_, None) => bail!("--env-file {}, line {}: no '=' in it", file.display(), number + 1),
+        }
+    }
+    Ok(entries)
+}
+
+fn split(entry: &OsStr) -> (OsString, Option<OsString>) {
+    let bytes = entry.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => {
+            let part = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+            (part(&bytes[..at]), Some(part(&bytes[at + 1..])))
+        }
+        None => (entry.to_owned(), None),
+    }
+}
+
+/// The program's name and a short random part.
+fn name_for(program: &OsStr) -> anyhow::Result<ProcId> {
+    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let name: String = name.chars().map(plain).take(64).collect();
+    let name = if name.is_empty() || name.starts_with('-') { "proc" } else { &name };
+    Ok(ProcId::new(format!("{name}-{}", token(TOKEN_LEN)))?)
+}
