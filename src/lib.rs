@@ -1,10 +1,11 @@
 //! Launch programs as transient `systemd --user` services and keep hold of them to their exact end.
 //!
-//! The pure rooms ([`id`], [`spec`], [`unit`], [`status`], [`report`] and the leaf values [`signal`], [`size`]
+//! The pure rooms ([`id`], [`spec`], [`unit`](mod@unit), [`status`], [`report`] and the leaf values [`signal`], [`size`]
 //! and [`time`]) do no IO, read no clock and know neither tokio nor zbus; they build with
 //! `--no-default-features`.
 
 #[cfg(feature = "systemd")]
+#[doc(hidden)] // Reachable for this repository's own tests and bench; no part of the stable interface.
 pub mod bus;
 pub mod id;
 #[cfg(feature = "runtime")]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use zbus::Variant;
 
 use super::connect::{DBUS, DBUS_PATH, SYSTEMD};
-use super::decode::{All, Fill};
+use super::decode::{All, Fill, SERVICE};
 use super::error::BusError;
 use super::jobs::JobId;
 use super::link::Calls;
@@ -165,6 +166,32 @@ pub(super) async fn get_all<T: Fill>(on: &Calls, unit: &str) -> Result<T, BusErr
     let properties = Some("org.freedesktop.DBus.Properties");
     let asked = on.connection.call_method(Some(SYSTEMD), path::unit_path(unit), properties, "GetAll", &"");
     bounded("GetAll", unit, async { asked.await?.body().deserialize::<All<T>>() }).await.map(|all| all.0)
+}
+
+/// Some counters of a service; what this systemd does not have or has not counted is `None`.
+///
+/// All are asked for before the first answer is awaited. A `GetAll` would cost the manager several times as much:
+/// 0.70 ms beside 0.04 ms for one property (measured, 252).
+pub(super) async fn counters<const N: usize>(
+    on: &Calls,
+    unit: &str,
+    names: [&str; N],
+) -> Result<[Option<u64>; N], BusError> {
+    let path = path::unit_path(unit);
+    let path = &path;
+    let asked = names.map(|name| async move {
+        let properties = Some("org.freedesktop.DBus.Properties");
+        let body = (SERVICE, name);
+        let answer = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &body).await?;
+        let value = answer.body().deserialize::<Variant<'_>>()?.downcast_ref::<u64>().ok();
+        Ok(value.filter(|count| *count != u64::MAX))
+    });
+    let answers = bounded("Get", unit, async { Ok(join_all(asked).await) }).await?;
+    let mut counters = [None; N];
+    for (counter, answer) in counters.iter_mut().zip(answers) {
+        *counter = answer.map_err(|error| BusError::of_call("Get", unit, error))?;
+    }
+    Ok(counters)
 }
 
 pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {

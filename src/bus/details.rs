@@ -41,6 +41,9 @@ impl Fill for UnitDetails {
             "TimeoutStopUSec" => {
                 keep!(self.stop_timeout, *value, U64(span) => set(span).map(Duration::from_micros))
             }
+            "TimeoutAbortUSec" => {
+                keep!(self.abort_timeout, *value, U64(span) => set(span).map(Duration::from_micros))
+            }
             "RuntimeMaxUSec" => {
                 keep!(self.runtime_max, *value, U64(span) => set(span).map(Duration::from_micros))
             }

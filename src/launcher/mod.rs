@@ -73,6 +73,11 @@ pub trait ProcRun: Send + Sync {
     /// What it was given and what it has used, as far as that can still be read.
     fn details(&self) -> BoxFuture<'_, Option<UnitDetails>>;
 
+    /// What it has used, read once when it is over: cheaper than [`Self::details`], and less.
+    fn usage(&self) -> BoxFuture<'_, Option<UnitDetails>> {
+        self.details()
+    }
+
     /// Gives up the hold; with `discard`, also what is kept of an ended proc, so that its id is free.
     fn release(&self, discard: bool) -> BoxFuture<'_, ()>;
 }

@@ -24,7 +24,7 @@ pub(super) struct Terms {
     pub(super) label: Option<String>,
     pub(super) lifetime: Lifetime,
     pub(super) stop: StopPolicy,
-    /// The longest run time this manager has to enforce; systemd enforces that of a detached proc.
+    /// The longest it may run. This manager enforces it for an attached proc; systemd for a detached one.
     pub(super) runtime_max: Option<Duration>,
 }
 
@@ -156,6 +156,7 @@ impl Entry {
             asked: self.asked.as_ref(),
             escalated: self.escalated,
             details,
+            runtime_max: self.terms.runtime_max,
             notes: &self.notes,
         })
     }

@@ -38,6 +38,10 @@ pub(super) enum Command {
 }
 
 /// What came of something the task had others do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each travels once through the queue; a box would cost each launch"
+)]
 pub(super) enum Outcome {
     /// A launch.
     Launched { key: RunKey, result: Result<Launched, LaunchError> },

@@ -178,7 +178,7 @@ impl Task {
             label: spec.label().map(str::to_owned),
             lifetime: spec.lifetime(),
             stop: spec.stop().clone(),
-            runtime_max: spec.runtime_max().filter(|_| spec.lifetime() == Lifetime::Attached),
+            runtime_max: spec.runtime_max(),
         };
         let (key, facts) = self.new_entry(id, terms);
         self.launching.insert(key, reply);
@@ -201,7 +201,8 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
-        entry.limit_at = entry.terms.runtime_max.map(|limit| Instant::now() + limit);
+        let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
+        entry.limit_at = ours.map(|limit| Instant::now() + limit);
         self.settle_if_gone(key);
         // A wish that came during the launch is due now.
         self.climb(key, Instant::now());
@@ -258,7 +259,7 @@ impl Task {
             label: label_of(&sighting.id, &sighting.details),
             lifetime: sighting.lifetime,
             stop: sighting.stop,
-            runtime_max: None,
+            runtime_max: sighting.runtime_max,
         };
         self.after_fact(key);
         if let Some(handle) = self.handle(key) {
@@ -322,12 +323,12 @@ impl Task {
         for waiter in entry.end_waiters.drain(..) {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
-        let discard = entry.terms.lifetime == Lifetime::Attached;
         let outcomes = self.outcomes.0.clone();
         self.reschedule(key);
         tokio::spawn(async move {
-            let details = run.details().await;
-            run.release(discard).await;
+            let details = run.usage().await;
+            // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
+            run.release(false).await;
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
     }

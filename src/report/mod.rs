@@ -89,6 +89,7 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) asked: Option<&'a Asked>,
     pub(crate) escalated: bool,
     pub(crate) details: Option<&'a UnitDetails>,
+    pub(crate) runtime_max: Option<Duration>,
     pub(crate) notes: &'a [String],
 }
 
@@ -116,7 +117,8 @@ impl Report {
         let mut report = Self::blank(facts.id.clone(), facts.launcher, facts.lifetime);
         report.unit.clone_from(&facts.unit);
         report.label = facts.label.map(str::to_owned);
-        report.take_machine(machine, facts.asked.filter(|_| machine.stop_delivered()), facts.details);
+        let asked = facts.asked.filter(|_| machine.stop_delivered());
+        report.take_machine(machine, asked, facts.details, facts.runtime_max);
         report.escalated = facts.escalated;
         report.notes = facts.notes.to_vec();
         report.transitions = facts.history.iter().cloned().collect();
@@ -133,7 +135,7 @@ impl Report {
         let mut report = Self::blank(seen.id.clone(), seen.launcher, seen.lifetime);
         report.unit = Some(seen.unit.clone());
         report.label = label_of(seen.id, seen.details);
-        report.take_machine(&machine, None, Some(seen.details));
+        report.take_machine(&machine, None, Some(seen.details), seen.details.runtime_max);
         report.leftovers = seen.leftovers.filter(|left| *left > 0);
         report
     }
@@ -166,7 +168,13 @@ impl Report {
         }
     }
 
-    fn take_machine(&mut self, machine: &Machine, asked: Option<&Asked>, details: Option<&UnitDetails>) {
+    fn take_machine(
+        &mut self,
+        machine: &Machine,
+        asked: Option<&Asked>,
+        details: Option<&UnitDetails>,
+        runtime_max: Option<Duration>,
+    ) {
         self.status = machine.status().clone();
         self.invocation_id = machine.run();
         self.pid = machine.pid();
@@ -175,7 +183,7 @@ impl Report {
             self.take_details(details);
         }
         if let Some(ended) = machine.ended() {
-            self.take_end(ended, machine, asked, details);
+            self.take_end(ended, machine, asked, runtime_max);
         }
     }
 
@@ -191,10 +199,9 @@ impl Report {
         ended: &Ended,
         machine: &Machine,
         asked: Option<&Asked>,
-        details: Option<&UnitDetails>,
+        runtime_max: Option<Duration>,
     ) {
         let wall = ended.ended_at.zip(self.started_at).map(|(ended, started)| ended.since(started));
-        let limit = details.and_then(|details| details.runtime_max);
         self.ended_at = ended.ended_at;
         self.wall_seconds = wall.map(|wall| wall.as_secs_f64());
         self.result.clone_from(&ended.result);
@@ -202,7 +209,7 @@ impl Report {
             ended,
             asked,
             deactivated: machine.was_deactivated(),
-            reached_runtime_max: limit.zip(wall).is_some_and(|(limit, wall)| wall >= limit),
+            reached_runtime_max: runtime_max.zip(wall).is_some_and(|(limit, wall)| wall >= limit),
         }));
         if let Some(step) = ended.may_be_setup() {
             self.doubts.push(format!(

@@ -50,6 +50,8 @@ pub struct UnitDetails {
     pub kill_signal: Option<i32>,
     /// `TimeoutStopUSec`; absent where it is infinite.
     pub stop_timeout: Option<Duration>,
+    /// `TimeoutAbortUSec`, in which the unit keeps its proc's own stop timeout.
+    pub abort_timeout: Option<Duration>,
     /// `RuntimeMaxUSec`; absent where it is infinite.
     pub runtime_max: Option<Duration>,
     /// `BindsTo`: the units whose end ends this one.

@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 /// A fact about one run of a proc.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every event is the large one; a box would cost each of them"
+)]
 pub enum Event {
     /// A picture of its unit, from a signal pair or a look.
     Snapshot(Snapshot),
@@ -237,6 +241,9 @@ impl Machine {
 
     fn on_stop_delivered(&mut self, now: Timestamp) -> Step {
         if self.status.is_exit() {
+            // The answer to a stop comes another way than the end that it brought, and may come after it. It
+            // was ours if systemd had begun to stop it before that end.
+            self.stop_delivered |= self.was_deactivated();
             return Step::Stayed;
         }
         self.stop_delivered = true;

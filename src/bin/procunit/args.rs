@@ -42,7 +42,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check what launching needs on this host, and say what to do about what is missing
     ///
     /// Exits with 0 only if launching works; a program is launched to find out.

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(args: Args) -> anyhow::Result<u8> {
     match args.verb {
-        Verb::Run(run) => run::run(&args.global, run).await,
+        Verb::Run(run) => run::run(&args.global, &run).await,
         Verb::Doctor => doctor::doctor(&args.global).await,
     }
 }

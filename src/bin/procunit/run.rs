@@ -19,13 +19,13 @@ use crate::{connect, exit, show};
 const TOKEN_LEN: usize = 5;
 
 /// Runs a program; the exit code is its own.
-pub(crate) async fn run(global: &Global, args: RunArgs) -> anyhow::Result<u8> {
+pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<u8> {
     let id = match &args.name {
         Some(name) => ProcId::new(name)?,
         None => name_for(&args.command[0])?,
     };
-    let spec = spec(&id, &args)?;
-    if args.detach { detached(global, &args, spec).await } else { attached(global, &args, spec).await }
+    let spec = spec(&id, args)?;
+    if args.detach { detached(global, args, spec).await } else { attached(global, args, spec).await }
 }
 
 async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<u8> {
@@ -90,13 +90,13 @@ async fn until_over(handle: &ProcHandle, wishes: &mut Wishes) -> anyhow::Result<
     let stopping = handle.terminate(None, wish);
     tokio::select! {
         biased;
-        stopped = stopping => over(stopped, handle).await,
-        _ = wishes.next() => over(handle.kill().await, handle).await,
+        stopped = stopping => over(stopped, handle),
+        _ = wishes.next() => over(handle.kill().await, handle),
     }
 }
 
 /// What came of ending it. An end that came first is an end all the same.
-async fn over(
+fn over(
     ended: Result<procunit::ProcStatus, procunit::manager::TerminateError>,
     handle: &ProcHandle,
 ) -> anyhow::Result<procunit::ProcStatus> {
@@ -156,21 +156,16 @@ fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
     Ok(stdio(stopping(spec, args), args).build()?)
 }
 
-/// An attached proc's backstop is a little more than its stop timeout, for this command may die in the middle. A
-/// detached one's is its stop timeout, for nothing else would remember that.
+/// The backstop, systemd's own, comes a little after the stop timeout: of an attached proc always, for this command
+/// may die in the middle; of a detached one where the default would come before it.
 fn stopping(mut spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
     if let Some(signal) = args.stop_signal {
         spec = spec.stop_signal(signal);
     }
-    let asked = args.stop_timeout;
-    match (asked, args.detach) {
-        (None, true) => spec,
-        (Some(timeout), true) => spec.stop_timeout(timeout).backstop(timeout),
-        (timeout, false) => {
-            let timeout = timeout.unwrap_or(defaults::STOP_TIMEOUT);
-            spec.stop_timeout(timeout).backstop(timeout + defaults::RUN_BACKSTOP_MARGIN)
-        }
-    }
+    let timeout = args.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT);
+    let after = timeout + defaults::RUN_BACKSTOP_MARGIN;
+    let backstop = if args.detach { after.max(defaults::BACKSTOP) } else { after };
+    spec.stop_timeout(timeout).backstop(backstop)
 }
 
 fn stdio(spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {

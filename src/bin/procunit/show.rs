@@ -18,11 +18,8 @@ fn quiet_on_closed_pipe(written: io::Result<()>) -> io::Result<()> {
 
 /// How a proc ended and who ended it, on stderr.
 pub(crate) fn exit_report(report: &Report) {
-    let mut text = format!("procunit: {}: {}", report.id, report.status);
-    if let Some(by) = &report.ended_by {
-        text.push_str(&format!(", ended {by}"));
-    }
-    anstream::eprintln!("{text}");
+    let by = report.ended_by.as_ref().map(|by| format!(", ended {by}")).unwrap_or_default();
+    anstream::eprintln!("procunit: {}: {}{by}", report.id, report.status);
 }
 
 /// Words for something good.

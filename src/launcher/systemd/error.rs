@@ -42,9 +42,7 @@ pub(super) fn of_adopt(id: &ProcId, refused: BusError) -> AdoptError {
 
 pub(super) fn of_delivery(refused: BusError) -> DeliverError {
     match refused {
-        BusError::NoSuchUnit { .. } => DeliverError::Gone,
-        // "No main process to kill", "No process to kill" (bus_unit_method_kill, 252 to 257).
-        BusError::Remote { name, .. } if name.ends_with(".NoSuchProcess") => DeliverError::Gone,
+        BusError::NoSuchUnit { .. } | BusError::NoSuchProcess { .. } => DeliverError::Gone,
         other => DeliverError::Failed(Box::new(other)),
     }
 }

@@ -151,10 +151,9 @@ impl Attempt<'_> {
     }
 
     async fn after_job(&mut self, result: Result<String, BusError>) -> (Main, Option<String>) {
-        let result = match result {
-            Ok(result) => result,
+        let Ok(result) = result else {
             // The connection is being made again; its first look sends the picture.
-            Err(_) => return ((&mut self.verdict).await.unwrap_or(Main::Pending), None),
+            return ((&mut self.verdict).await.unwrap_or(Main::Pending), None);
         };
         if let Ok(Ok(main)) = timeout(SIGNAL_AFTER_JOB, &mut self.verdict).await {
             return (main, Some(result));

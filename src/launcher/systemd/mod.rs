@@ -110,6 +110,8 @@ impl SystemdLauncher {
 
 impl Drop for SystemdLauncher {
     fn drop(&mut self) {
+        // A call that is still on its way keeps `shared`; what is attached must not wait for it.
+        self.shared.placement.let_go();
         self.router.abort();
     }
 }

@@ -99,6 +99,14 @@ impl Placement {
         Self { token, bus, state: Mutex::default(), doubt: AtomicBool::new(false) }
     }
 
+    /// Lets go of the tie, which ends what is attached.
+    pub(super) fn let_go(&self) {
+        // A launch holds the lock, and the launcher with it: whoever drops the launcher finds it free.
+        if let Ok(mut state) = self.state.try_lock() {
+            state.tie = None;
+        }
+    }
+
     /// Takes nothing for granted at the next launch: a tie and a slice are made anew.
     pub(super) fn doubt(&self) {
         self.doubt.store(true, Ordering::Relaxed);

@@ -29,7 +29,7 @@ pub(super) fn resolve(spec: &ProcSpec, caller: Caller) -> Result<Resolved, Launc
     };
     let base = Path::new(cwd.as_deref().unwrap_or(&caller.cwd));
     let found = program::resolve(spec.program(), base, child_path(spec, &caller))?;
-    let program = utf8(normal(found))?;
+    let program = utf8(normal(&found))?;
     Ok(Resolved { program, cwd, caller })
 }
 
@@ -56,7 +56,7 @@ fn directory(path: &Path) -> Result<String, LaunchError> {
 }
 
 /// Without `.` and `..`. The last component stays as it is written: a program may go by the name of its link.
-fn normal(path: PathBuf) -> PathBuf {
+fn normal(path: &Path) -> PathBuf {
     let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
     match (plain, path.parent().map(Path::canonicalize), path.file_name()) {
         (false, Some(Ok(parent)), Some(name)) => parent.join(name),

@@ -9,6 +9,7 @@ use crate::id::{ProcId, UnitName};
 use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, ProcRun, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
+use crate::unit::Feature;
 
 /// A unit this client holds a reference on, so that its end stays readable and its signals flow.
 pub(super) struct SystemdRun {
@@ -56,8 +57,7 @@ impl ProcRun for SystemdRun {
         })
     }
 
-    /// KillUnit keeps the unit, so that the end is read from it; the stop that goes before keeps a restart
-    /// policy from starting it again.
+    /// KillUnit to all of the control group: `main` would be an error before there is a main process.
     fn kill(&self) -> BoxFuture<'_, Result<(), DeliverError>> {
         Box::pin(async {
             let (bus, unit) = (&self.shared.bus, self.unit.as_str());
@@ -92,6 +92,11 @@ impl ProcRun for SystemdRun {
             // A unit that is not there reads as one with every counter at its default.
             (snapshot.unit.load_state.as_deref() != Some("not-found")).then_some(details)
         })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Option<UnitDetails>> {
+        let with_peak = self.shared.version.has(Feature::MemoryPeak);
+        Box::pin(async move { self.shared.bus.usage(self.unit.as_str(), with_peak).await.ok() })
     }
 
     fn release(&self, discard: bool) -> BoxFuture<'_, ()> {

@@ -12,6 +12,7 @@ use crate::spec::{Lifetime, StopPolicy, defaults};
 use crate::status::details::UnitDetails;
 use crate::status::observe::{Main, observe};
 use crate::status::snapshot::Snapshot;
+use crate::unit::stop_timeout;
 
 /// How many units are looked at at a time.
 const LOOKS_AT_ONCE: usize = 16;
@@ -96,12 +97,14 @@ fn id_of(details: &UnitDetails) -> Option<ProcId> {
     ProcId::new(id).ok()
 }
 
-/// The unit keeps the signal and the backstop. A backstop that is not the default one was asked for as the stop
-/// timeout.
+/// The unit keeps the signal, the backstop and, as a timeout it has no other use for, the stop timeout.
 fn stop_policy(details: &UnitDetails) -> StopPolicy {
     let signal = details.kill_signal.and_then(|number| Signal::new(number).ok());
-    let backstop = details.stop_timeout.unwrap_or(Duration::MAX);
-    let timeout = if backstop == defaults::BACKSTOP { defaults::STOP_TIMEOUT } else { backstop };
-    let signal = signal.unwrap_or(defaults::STOP_SIGNAL);
-    StopPolicy::new(signal, timeout, backstop).unwrap_or_default()
+    let backstop = details.stop_timeout.unwrap_or(defaults::BACKSTOP);
+    let timeout = details.abort_timeout.map_or(defaults::STOP_TIMEOUT, |kept| stop_timeout(micros(kept)));
+    StopPolicy::new(signal.unwrap_or(defaults::STOP_SIGNAL), timeout, backstop).unwrap_or_default()
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

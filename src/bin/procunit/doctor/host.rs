@@ -65,11 +65,10 @@ fn setting(name: &str) -> Option<String> {
             .collect();
     drop_ins.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
     files.append(&mut drop_ins);
-    let values = files.iter().filter_map(|file| fs::read_to_string(file).ok()).filter_map(|text| {
+    files.iter().rev().filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| {
         let line = text.lines().rev().find(|line| line.trim_start().starts_with(name))?;
         line.split_once('=').map(|(_, value)| value.trim().to_owned())
-    });
-    values.last()
+    })
 }
 
 /// CRIU, which only checkpoints need.
