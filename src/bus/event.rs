@@ -24,8 +24,7 @@ pub const PER_UNIT: usize = 16;
     reason = "nearly all events are the large one; a box would cost each of them"
 )]
 pub enum BusEvent {
-    /// A tracked unit changed: both halves of systemd's signal, put together. `LoadState` is never in it; see
-    /// [`Snapshot::apply_unit`].
+    /// A tracked unit changed: both halves of systemd's signal, put together. `LoadState` is never in it.
     Changed(UnitName, Snapshot),
     /// A job of a tracked unit is over.
     JobRemoved {

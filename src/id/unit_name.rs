@@ -150,6 +150,11 @@ impl From<UnitName> for String {
 pub struct SliceName(Arc<str>);
 
 impl SliceName {
+    /// The slice of applications, which systemd itself has.
+    pub fn app() -> Self {
+        Self("app.slice".into())
+    }
+
     /// The `index`th slice of the manager that `token` names. A token is letters and digits alone.
     pub fn numbered(token: &str, index: u32) -> Self {
         debug_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token:?}");

@@ -64,6 +64,9 @@ pub enum LaunchError {
         id: ProcId,
         /// The step that failed, or why there was no process.
         reason: FailReason,
+        /// The kernel's answer to that step. systemd tells the step alone.
+        #[source]
+        source: Option<std::io::Error>,
     },
     /// Somebody stopped it before the program was executed.
     #[error("{id} was stopped before its program ran (start job: {result})")]
@@ -96,6 +99,14 @@ pub enum LaunchError {
         /// The error.
         #[source]
         source: Source,
+    },
+    /// This launcher has no way to do what the spec asks for.
+    #[error("{id}: {why}")]
+    Unsupported {
+        /// The id.
+        id: ProcId,
+        /// What it cannot do, and what could.
+        why: String,
     },
     /// The manager is gone.
     #[error("the manager is gone")]

@@ -12,6 +12,7 @@ use super::message::EndReply;
 use crate::id::ProcId;
 use crate::launcher::{DeliverError, ProcRun};
 use crate::report::{Asked, Report, RunFacts};
+use crate::signal::Signal;
 use crate::spec::{Lifetime, StopPolicy, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -91,6 +92,10 @@ impl Entry {
 
     pub(super) fn is_over(&self) -> bool {
         self.machine.status().is_exit()
+    }
+
+    pub(super) fn died_by(&self, by: Signal) -> bool {
+        matches!(self.machine.status(), ProcStatus::Killed { signal, .. } if *signal == by)
     }
 
     /// The run, while it is held and something may be left of it.

@@ -97,6 +97,14 @@ impl ProcManager {
         Ok(sightings.iter().map(|sighting| Report::of_seen(&self.seen(sighting), now)).collect())
     }
 
+    /// How many ended procs of this user the launcher keeps until they are reaped. Cheaper than a survey.
+    ///
+    /// # Errors
+    /// [`SurveyError`] where the launcher cannot be asked.
+    pub async fn ended_kept(&self) -> Result<usize, SurveyError> {
+        self.launcher.ended_kept().await
+    }
+
     fn seen<'a>(&'a self, sighting: &'a Sighting) -> SeenProc<'a> {
         // A main process that is over is in no list of processes.
         let leftovers = sighting.processes.as_ref().map(Vec::len);

@@ -20,6 +20,7 @@ use crate::launcher::{
     AdoptError, Adopted, DeliverError, Fact, Facts, LaunchError, Launched, ProcLauncher, ProcRun, RunKey,
 };
 use crate::report::{Asked, Report, label_of};
+use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -121,6 +122,7 @@ impl Task {
                 entry.ladder.get_or_insert_with(|| Ladder::kill(now, defaults::KILL_WAIT)).join_kill(now);
                 self.climb(key, now);
             }
+            Command::Gone { key, reply } => self.tell_when_gone(key, reply),
             Command::Signal { key, signal, to, reply } => {
                 let run = self.entries.get(&key).and_then(Entry::held);
                 tokio::spawn(async move {
@@ -294,6 +296,16 @@ impl Task {
         self.settle_if_gone(key);
     }
 
+    fn tell_when_gone(&mut self, key: RunKey, reply: EndReply) {
+        let Some(entry) = self.entries.get_mut(&key) else { return refuse_over(None, reply) };
+        match entry.hold {
+            Hold::Launching | Hold::Held(_) => entry.end_waiters.push(reply),
+            Hold::Settling(_) | Hold::Settled { .. } => {
+                let _ = reply.send(Ok(entry.machine.status().clone()));
+            }
+        }
+    }
+
     /// systemd sweeps what an attached proc leaves; a detached unit stays up with it, so this manager does.
     fn sweep_leftovers(&mut self, key: RunKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
@@ -302,8 +314,14 @@ impl Task {
         }
         if let Hold::Held(run) = &entry.hold {
             entry.sweeping = true;
-            let facts = Facts { key, to: self.facts.0.clone() };
-            tokio::spawn(sweep(Arc::clone(run), entry.terms.stop.timeout, facts));
+            let (run, grace) = (Arc::clone(run), entry.terms.stop.timeout);
+            let (facts, outcomes) = (Facts { key, to: self.facts.0.clone() }, self.outcomes.0.clone());
+            tokio::spawn(async move {
+                match sweep(&*run, grace).await {
+                    Ok(()) => facts.send(Event::TreeGone),
+                    Err(pids) => drop(outcomes.send(Outcome::Survivors { key, pids })),
+                }
+            });
         }
     }
 
@@ -420,7 +438,8 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                entry.escalated |= kill && !entry.is_over();
+                // The end that follows from it may have come before the word of its delivery.
+                entry.escalated |= kill && (!entry.is_over() || entry.died_by(Signal::KILL));
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }

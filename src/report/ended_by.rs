@@ -9,6 +9,10 @@ use crate::status::observe::Ended;
 
 /// Why we asked a proc to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "runtime", test)),
+    expect(dead_code, reason = "only managers have runs to tell of")
+)]
 pub(crate) enum Asked {
     /// A caller did, for this reason.
     Reason(String),
@@ -67,6 +71,10 @@ pub(super) struct Seen<'a> {
 
 /// Who ended it.
 pub(super) fn ended_by(seen: &Seen<'_>) -> EndedBy {
+    if seen.was_first() && matches!(seen.ended.exit, Exit::Code(_)) {
+        // Whatever was asked of it by then, or became of what it left. A kill leaves no code.
+        return EndedBy::Program;
+    }
     if let Some(asked) = seen.asked {
         return match asked {
             Asked::Reason(reason) => EndedBy::Procunit { reason: reason.clone() },
@@ -83,12 +91,22 @@ pub(super) fn ended_by(seen: &Seen<'_>) -> EndedBy {
     }
 }
 
+impl Seen<'_> {
+    /// Whether it is known that its main process was over before anything had begun to stop it.
+    fn was_first(&self) -> bool {
+        self.ended.stopped_first == Some(false) && !self.deactivated
+    }
+}
+
 /// The limit of systemd's own that `Result` names (systemd.exec(5), `$SERVICE_RESULT`).
 fn systemd_limit(seen: &Seen<'_>) -> Option<EndedBy> {
     let limit = match seen.ended.result.as_deref()? {
+        // The kernel kills without a stop.
+        "oom-kill" => "out of memory",
+        // `Result` is of the unit: these are then of what the main process left in it (measured, 252 and 257).
+        _ if seen.was_first() => return None,
         "timeout" if seen.reached_runtime_max => return Some(EndedBy::TimeLimit),
         "timeout" => "it did not end within its stop timeout",
-        "oom-kill" => "out of memory",
         "watchdog" => "it missed its watchdog",
         _ => return None,
     };
@@ -154,6 +172,68 @@ mod tests {
         let by = ended_by(&Seen { deactivated: true, reached_runtime_max: true, ..seen(&end) });
         assert_eq!(by, EndedBy::TimeLimit);
         assert!(matches!(ended_by(&Seen { deactivated: true, ..seen(&end) }), EndedBy::Systemd { .. }));
+    }
+
+    fn before_any_stop(ended: Ended) -> Ended {
+        Ended { stopped_first: Some(false), ..ended }
+    }
+
+    /// What it left refused to end until SIGKILL: systemd's `Result` is of the unit, not of the main process.
+    #[test]
+    fn a_stop_timeout_of_the_children_is_not_the_main_processs_end() {
+        let exited = before_any_stop(ended(Exit::Code(0), "timeout"));
+        assert_eq!(ended_by(&seen(&exited)), EndedBy::Program);
+        let by_signal = before_any_stop(killed(Signal::TERM, "timeout"));
+        assert_eq!(ended_by(&seen(&by_signal)), EndedBy::UnknownSender);
+    }
+
+    #[test]
+    fn an_exit_before_our_stop_had_begun_is_the_programs_own() {
+        let asked = Asked::Reason("stop".to_owned());
+        let exited = before_any_stop(ended(Exit::Code(0), "success"));
+        assert_eq!(ended_by(&Seen { asked: Some(&asked), ..seen(&exited) }), EndedBy::Program);
+        // SIGKILL of ours goes out without a stop.
+        let by_kill = before_any_stop(killed(Signal::KILL, "signal"));
+        let by = ended_by(&Seen { asked: Some(&asked), ..seen(&by_kill) });
+        assert_eq!(by, EndedBy::Procunit { reason: "stop".to_owned() });
+    }
+
+    #[test]
+    fn an_oom_kill_needs_no_stop_before_it() {
+        let by = ended_by(&seen(&before_any_stop(killed(Signal::KILL, "oom-kill"))));
+        assert_eq!(by, EndedBy::Systemd { limit: "out of memory".to_owned() });
+    }
+
+    #[test]
+    fn a_missed_watchdog_is_systemds_word() {
+        let end = killed(Signal::new(6).unwrap(), "watchdog");
+        let by = ended_by(&Seen { deactivated: true, ..seen(&end) });
+        assert_eq!(by, EndedBy::Systemd { limit: "it missed its watchdog".to_owned() });
+    }
+
+    #[test]
+    fn our_time_limit_is_told_as_one() {
+        let end = killed(Signal::TERM, "success");
+        let by = ended_by(&Seen { asked: Some(&Asked::TimeLimit), deactivated: true, ..seen(&end) });
+        assert_eq!(by, EndedBy::TimeLimit);
+    }
+
+    #[test]
+    fn each_has_its_words_and_its_json() {
+        let procunit = EndedBy::Procunit { reason: "stop".to_owned() };
+        let systemd = EndedBy::Systemd { limit: "out of memory".to_owned() };
+        for (by, words, json) in [
+            (EndedBy::Program, "by itself", r#"{"who":"program"}"#),
+            (procunit, "by procunit: stop", r#"{"who":"procunit","reason":"stop"}"#),
+            (EndedBy::TimeLimit, "by its time limit", r#"{"who":"time_limit"}"#),
+            (systemd, "by systemd: out of memory", r#"{"who":"systemd","limit":"out of memory"}"#),
+            (EndedBy::SomeoneElse, "by someone else, who had systemd stop it", r#"{"who":"someone_else"}"#),
+            (EndedBy::UnknownSender, "by a signal; who sent it is not known", r#"{"who":"unknown_sender"}"#),
+        ] {
+            assert_eq!(by.to_string(), words);
+            assert_eq!(serde_json::to_string(&by).unwrap(), json);
+            assert_eq!(serde_json::from_str::<EndedBy>(json).unwrap(), by);
+        }
     }
 
     #[test]

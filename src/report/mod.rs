@@ -4,6 +4,8 @@
 //! what is not known as null. Tests pin it.
 
 mod ended_by;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -17,10 +19,10 @@ use crate::id::{InvocationId, ProcId, UnitName};
 use crate::spec::Lifetime;
 use crate::status::details::UnitDetails;
 use crate::status::history::{History, Transition};
-use crate::status::machine::Machine;
-use crate::status::observe::Ended;
+use crate::status::machine::{Event, Machine};
+use crate::status::observe::{Ended, Main, observe};
 use crate::status::snapshot::Snapshot;
-use crate::status::{ProcStatus, StatusKind};
+use crate::status::{FailReason, ProcStatus, StatusKind};
 use crate::time::Timestamp;
 
 /// The version of the JSON form.
@@ -112,6 +114,10 @@ pub struct SeenProc<'a> {
 }
 
 impl Report {
+    #[cfg_attr(
+        not(any(feature = "runtime", test)),
+        expect(dead_code, reason = "only managers have runs to tell of")
+    )]
     pub(crate) fn of_run(facts: &RunFacts<'_>) -> Self {
         let machine = facts.machine;
         let mut report = Self::blank(facts.id.clone(), facts.launcher, facts.lifetime);
@@ -131,7 +137,7 @@ impl Report {
     /// `now` dates what the picture does not date itself.
     pub fn of_seen(seen: &SeenProc<'_>, now: Timestamp) -> Self {
         let mut machine = Machine::new();
-        machine.step(crate::status::machine::Event::Snapshot(seen.snapshot.clone()), now);
+        machine.step(event_of(seen.snapshot), now);
         let mut report = Self::blank(seen.id.clone(), seen.launcher, seen.lifetime);
         report.unit = Some(seen.unit.clone());
         report.label = label_of(seen.id, seen.details);
@@ -234,6 +240,14 @@ impl Report {
             }
             (None, _) => None,
         }
+    }
+}
+
+/// What one picture says where no other was seen: a unit that is not there is lost.
+fn event_of(picture: &Snapshot) -> Event {
+    match observe(picture, None).main {
+        Main::Failed(FailReason::Lost { found }) => Event::Lost(found),
+        _ => Event::Snapshot(picture.clone()),
     }
 }
 

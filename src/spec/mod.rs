@@ -7,6 +7,7 @@
 //! The one exception to "no IO" is [`ProcSpec::current`], which reads this process's own path and arguments.
 
 mod builder;
+mod child_env;
 mod current;
 pub mod defaults;
 mod environment;
@@ -16,6 +17,7 @@ mod stdio;
 mod stop;
 
 pub use builder::ProcSpecBuilder;
+pub use child_env::ChildEnv;
 pub use current::CurrentError;
 pub use environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_flaw};
 pub use error::{Field, Flaw, SpecError};

@@ -90,6 +90,11 @@ impl ProcSpec {
         self.label.as_deref()
     }
 
+    /// `label @ host`: what people read of it where it runs, and its `PROCUNIT_PROCESS_NAME`.
+    pub fn process_name(&self, host: &str) -> String {
+        format!("{} @ {host}", self.label().unwrap_or(self.id().as_str()))
+    }
+
     /// The standard streams.
     pub fn stdio(&self) -> &Stdio {
         &self.stdio

@@ -52,3 +52,10 @@ pub struct Stdio {
     /// Descriptor 2; it never follows standard output by itself.
     pub stderr: Output,
 }
+
+impl Stdio {
+    /// Whether a stream of it goes to the journal.
+    pub fn reaches_journal(&self) -> bool {
+        matches!(self.stdout, Output::Journal) || matches!(self.stderr, Output::Journal)
+    }
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
 use crate::signal::Signal;
+use crate::time::Timestamp;
 
 /// How a main process ended, as the kernel told its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,18 +63,47 @@ impl ExecReached {
         match snapshot.service.handoff_monotonic {
             Some(0) => Self::No,
             Some(_) => Self::Yes,
-            None if snapshot.unit.active_enter.is_some() => Self::Yes,
+            None if active_enter(snapshot).is_some() => Self::Yes,
             None => Self::Unknown,
         }
     }
+}
+
+/// When the unit became active in the run that the picture shows.
+///
+/// A unit that is started again keeps the time of the run before until it is active again (measured, 252 and 257);
+/// that time lies before this run's main process.
+pub(super) fn active_enter(snapshot: &Snapshot) -> Option<Timestamp> {
+    let entered = snapshot.unit.active_enter?;
+    let in_this_run = snapshot.service.exec_main_start.is_none_or(|forked| forked <= entered);
+    in_this_run.then_some(entered)
 }
 
 /// The step of setting up a process at which systemd's child gave up, before exec.
 ///
 /// The exit status of that child is the step's number (systemd.exec(5), "Process Exit Codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct SetupStep(u8);
+
+/// Not an exit status that systemd gives to a failed setup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not the status of a setup step (200 to 243)")]
+pub struct BadSetupStep(u8);
+
+impl TryFrom<u8> for SetupStep {
+    type Error = BadSetupStep;
+
+    fn try_from(status: u8) -> Result<Self, Self::Error> {
+        Self::from_status(status).ok_or(BadSetupStep(status))
+    }
+}
+
+impl From<SetupStep> for u8 {
+    fn from(step: SetupStep) -> Self {
+        step.0
+    }
+}
 
 /// systemd's names of the steps (exit-status.c, 252 to 257). 223 and 234 are not used.
 const STEPS: &[(u8, &str, &str)] = &[
@@ -150,5 +180,113 @@ impl SetupStep {
 impl fmt::Display for SetupStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}/{})", self.describe(), self.0, self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_1_is_an_exit_with_every_status_that_a_program_can_give() {
+        for status in 0..=255_u8 {
+            assert_eq!(Exit::from_exec_main(1, status.into()), Some(Exit::Code(status)));
+        }
+    }
+
+    #[test]
+    fn codes_2_and_3_are_a_death_by_every_signal_there_is() {
+        for number in 1..=64 {
+            let death = |core_dumped| Exit::Signal { signal: Signal::new(number).unwrap(), core_dumped };
+            assert_eq!(Exit::from_exec_main(2, number), Some(death(false)));
+            assert_eq!(Exit::from_exec_main(3, number), Some(death(true)));
+        }
+    }
+
+    #[test]
+    fn what_waitid_never_gives_is_no_exit() {
+        let numbers = [
+            (0, 0),
+            (0, 7),
+            (1, -1),
+            (1, 256),
+            (2, 0),
+            (2, -9),
+            (2, 65),
+            (3, 0),
+            (3, 65),
+            (4, 19),
+            (5, 19),
+            (6, 18),
+            (-1, 0),
+            (i32::MIN, i32::MIN),
+            (i32::MAX, i32::MAX),
+            (1, i32::MIN),
+            (2, i32::MAX),
+        ];
+        for (code, status) in numbers {
+            assert_eq!(Exit::from_exec_main(code, status), None, "{code}/{status}");
+        }
+    }
+
+    #[test]
+    fn only_exit_0_is_success() {
+        assert!(Exit::Code(0).is_success());
+        assert!(!Exit::Code(1).is_success());
+        assert!(!Exit::Signal { signal: Signal::TERM, core_dumped: false }.is_success());
+    }
+
+    #[test]
+    fn an_exit_reads_back_from_json() {
+        let signal = Exit::Signal { signal: Signal::SEGV, core_dumped: true };
+        for (exit, json) in
+            [(Exit::Code(7), r#"{"code":7}"#), (signal, r#"{"signal":{"signal":11,"core_dumped":true}}"#)]
+        {
+            assert_eq!(serde_json::to_string(&exit).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Exit>(json).unwrap(), exit);
+        }
+    }
+
+    #[test]
+    fn the_handoff_decides_whether_exec_was_reached_and_below_256_being_active_does() {
+        let mut snapshot = Snapshot::default();
+        assert_eq!(ExecReached::of(&snapshot), ExecReached::Unknown);
+        snapshot.unit.active_enter = Some(Timestamp::from_micros(1));
+        assert_eq!(ExecReached::of(&snapshot), ExecReached::Yes);
+        snapshot.service.handoff_monotonic = Some(0);
+        assert_eq!(ExecReached::of(&snapshot), ExecReached::No);
+        snapshot.service.handoff_monotonic = Some(5);
+        snapshot.unit.active_enter = None;
+        assert_eq!(ExecReached::of(&snapshot), ExecReached::Yes);
+    }
+
+    #[test]
+    fn the_statuses_from_200_to_243_are_setup_steps_and_no_others() {
+        let steps: Vec<_> = (0..=255).filter_map(SetupStep::from_status).map(SetupStep::status).collect();
+        assert_eq!(steps, (200..=243).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_step_has_the_name_that_systemd_gives_it() {
+        let name = |status| SetupStep::from_status(status).map(SetupStep::name);
+        assert_eq!(name(200), Some("CHDIR"));
+        assert_eq!(name(203), Some("EXEC"));
+        assert_eq!(name(217), Some("USER"));
+        assert_eq!(name(243), Some("CREDENTIALS"));
+        assert_eq!(name(223), Some("?"), "no version uses it");
+    }
+
+    #[test]
+    fn a_step_is_one_line_also_where_nobody_knows_it() {
+        let line = |status| SetupStep::from_status(status).unwrap().to_string();
+        assert_eq!(line(203), "executing the program (203/EXEC)");
+        assert_eq!(line(234), "a setup step of a newer systemd (234/?)");
+    }
+
+    #[test]
+    fn the_table_of_steps_is_in_order_and_names_each_once() {
+        assert!(STEPS.is_sorted_by(|one, next| one.0 < next.0));
+        let names: std::collections::BTreeSet<_> = STEPS.iter().map(|step| step.1).collect();
+        assert_eq!((names.len(), STEPS.len()), (42, 42));
     }
 }

@@ -91,3 +91,49 @@ impl History {
         self.dropped
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transition(seq: u64) -> Transition {
+        Transition {
+            seq,
+            at: Timestamp::from_micros(seq),
+            from: StatusKind::Starting,
+            to: ProcStatus::Starting,
+            cause: Cause::Exec,
+            run: None,
+        }
+    }
+
+    fn seqs(history: &History) -> Vec<u64> {
+        history.iter().map(|transition| transition.seq).collect()
+    }
+
+    #[test]
+    fn the_newest_are_kept_oldest_first_and_the_rest_is_counted() {
+        let mut history = History::default();
+        for seq in 0..10 {
+            history.push(transition(seq), 4);
+        }
+        assert_eq!((seqs(&history), history.dropped()), (vec![6, 7, 8, 9], 6));
+    }
+
+    #[test]
+    fn a_smaller_limit_takes_effect_with_the_next_one() {
+        let mut history = History::default();
+        for seq in 0..4 {
+            history.push(transition(seq), 4);
+        }
+        history.push(transition(4), 1);
+        assert_eq!((seqs(&history), history.dropped()), (vec![4], 4));
+    }
+
+    #[test]
+    fn a_limit_of_none_keeps_nothing_and_counts_all() {
+        let mut history = History::default();
+        history.push(transition(0), 0);
+        assert_eq!((seqs(&history), history.dropped()), (vec![], 1));
+    }
+}

@@ -189,10 +189,9 @@ impl Machine {
                 Step::Stayed
             }
             Event::StopDelivered => self.on_stop_delivered(now),
-            Event::Ready { addr, agent } => {
-                let started_at = self.started_at.unwrap_or(now);
-                self.move_to(ProcStatus::Ready { started_at, addr, agent }, Cause::Announced, now)
-            }
+            // What it first announced stands.
+            Event::Ready { .. } if self.status.kind() == StatusKind::Ready => Step::Stayed,
+            Event::Ready { addr, agent } => self.on_ready(addr, agent, now),
             Event::Lost(found) => self.on_failed(FailReason::Lost { found }, now),
         }
     }
@@ -201,7 +200,11 @@ impl Machine {
         if let (None, Some(shown)) = (self.run, seen.run) {
             self.run = Some(shown);
         }
-        // Only a picture of this run says anything of its tree; "gone" pictures are of what replaced it.
+        if self.run.is_none() && seen.main == Main::Failed(FailReason::Lost { found: Found::NoUnit }) {
+            // The look may have been asked before the start. Whether the start had been accepted by then, and its run
+            // is lost, only the launcher can tell.
+            return Step::Stayed;
+        }
         if seen.tree == Tree::Gone {
             self.tree = Tree::Gone;
         }
@@ -237,6 +240,15 @@ impl Machine {
     fn note_alive(&mut self, alive: Alive, now: Timestamp) -> Timestamp {
         self.pid = self.pid.or(alive.pid);
         *self.started_at.get_or_insert(alive.started_at.unwrap_or(now))
+    }
+
+    fn on_ready(&mut self, addr: Option<String>, agent: Option<String>, now: Timestamp) -> Step {
+        let started_at = self.started_at.unwrap_or(now);
+        let step = self.move_to(ProcStatus::Ready { started_at, addr, agent }, Cause::Announced, now);
+        if matches!(step, Step::Moved(_)) {
+            self.started_at = Some(started_at);
+        }
+        step
     }
 
     fn on_stop_delivered(&mut self, now: Timestamp) -> Step {

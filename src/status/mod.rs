@@ -11,5 +11,7 @@ pub mod machine;
 pub mod observe;
 mod proc_status;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use proc_status::{FailReason, Found, ProcStatus, StatusAt, StatusKind};

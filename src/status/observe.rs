@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exit::{ExecReached, Exit, SetupStep};
+use super::exit::{ExecReached, Exit, SetupStep, active_enter};
 use super::proc_status::{FailReason, Found};
 use super::snapshot::Snapshot;
 use crate::id::InvocationId;
@@ -77,7 +77,7 @@ impl Ended {
 pub enum Tree {
     /// The unit is up or going down: some of it may be there.
     Maybe,
-    /// The unit is down: nothing of it is left.
+    /// The unit is down: systemd has seen its control group empty, or has given up on what SIGKILL does not end.
     Gone,
 }
 
@@ -95,9 +95,10 @@ pub fn observe(snapshot: &Snapshot, ours: Option<InvocationId>) -> Observation {
     }
     match (ours, run) {
         (Some(ours), Some(shown)) if ours != shown => return gone(run, Found::OtherRun),
-        // A unit loses its invocation only with its whole state.
-        (Some(_), None) => return Observation { run, main: Main::Pending, tree: Tree::Maybe },
-        (Some(_), Some(_)) | (None, _) => {}
+        // No run yet, or a picture from before ours had its id: a unit loses that only with its whole state. Also the
+        // end of a start that was cancelled before it began (measured, 252 and 257), which the end of its job tells.
+        (_, None) => return Observation { run, main: Main::Pending, tree: Tree::Maybe },
+        (_, Some(_)) => {}
     }
     let activity = Activity::of(unit.active_state.as_deref(), unit.job);
     let tree = if activity == Activity::Down { Tree::Gone } else { Tree::Maybe };
@@ -154,14 +155,12 @@ fn ended(snapshot: &Snapshot) -> Option<Ended> {
 /// A unit leaves `active` when a stop begins, or, without one, when the end of its main process is read:
 /// the order of the two timestamps tells which it was, also to someone who looks long after.
 fn stopped_first(snapshot: &Snapshot) -> Option<bool> {
-    let unit = &snapshot.unit;
+    let entered = active_enter(snapshot)?;
     let ended_at = snapshot.service.exec_main_exit?;
-    match (unit.active_enter, unit.active_exit) {
-        (Some(_), Some(left)) => Some(left < ended_at),
-        // Still active although the main process is over: nobody stops it.
-        (Some(_), None) => Some(false),
-        (None, _) => None,
-    }
+    // One from before is the run before's, which stays like that of `active_enter`: this run is still active although
+    // its main process is over, and nobody stops it.
+    let left = snapshot.unit.active_exit.filter(|left| entered <= *left);
+    Some(left.is_some_and(|left| left < ended_at))
 }
 
 fn main_ended(ended: Ended) -> Main {
@@ -177,15 +176,13 @@ fn main_ended(ended: Ended) -> Main {
 fn main_not_ended(snapshot: &Snapshot, activity: Activity) -> Main {
     let service = &snapshot.service;
     let alive = Alive { pid: service.main_pid.filter(|&pid| pid != 0), started_at: service.exec_main_start };
+    let no_exit_status = || Main::Failed(FailReason::Lost { found: Found::NoExitStatus });
     match activity {
+        Activity::Up if snapshot.unit.sub_state.as_deref() == Some("exited") => no_exit_status(),
         Activity::Up => Main::Alive(alive),
         Activity::Deactivating if alive.pid.is_some() => Main::Deactivating(alive),
         Activity::Deactivating | Activity::Unsettled => Main::Pending,
-        // Down without a run yet: the picture of a unit whose job is not installed, or of none at all.
-        Activity::Down if snapshot.unit.invocation.is_none() => Main::Pending,
-        Activity::Down if service.exec_main_pid.is_some_and(|pid| pid != 0) => {
-            Main::Failed(FailReason::Lost { found: Found::NoExitStatus })
-        }
+        Activity::Down if service.exec_main_pid.is_some_and(|pid| pid != 0) => no_exit_status(),
         Activity::Down => {
             Main::Failed(FailReason::NoMainProcess { result: service.result.clone().unwrap_or_default() })
         }

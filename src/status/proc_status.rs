@@ -275,6 +275,10 @@ impl fmt::Display for FailReason {
         match self {
             Self::Lost { found } => write!(f, "lost: {found}"),
             Self::Setup { step } => write!(f, "setup failed: {step}"),
+            // A reset by someone has taken the reason.
+            Self::NoMainProcess { result } if result == "success" => {
+                f.write_str("no main process was started")
+            }
             Self::NoMainProcess { result } => write!(f, "no main process was started: {result}"),
         }
     }

@@ -86,23 +86,3 @@ pub struct ServiceSide {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_restarts: Option<u32>,
 }
-
-impl Snapshot {
-    /// Takes the service side of a signal. The picture is complete only with the unit side that follows it.
-    pub fn apply_service(&mut self, side: ServiceSide) {
-        self.service = side;
-    }
-
-    /// Takes the unit side of a signal, which completes the picture.
-    ///
-    /// `LoadState` is never in a signal; what an earlier look said of it stays only while the invocation is the
-    /// same.
-    pub fn apply_unit(&mut self, side: UnitSide) {
-        let load_state = match side.load_state {
-            Some(_) => side.load_state.clone(),
-            None if side.invocation == self.unit.invocation => self.unit.load_state.take(),
-            None => None,
-        };
-        self.unit = UnitSide { load_state, ..side };
-    }
-}

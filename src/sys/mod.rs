@@ -1,5 +1,19 @@
 //! The kernel: what this process is, which programs there are. The only place where `unsafe` may stand.
 
 pub mod caller;
+#[cfg(feature = "native")]
+pub(crate) mod child;
+#[cfg(feature = "native")]
+mod descriptors;
+#[cfg(feature = "native")]
+mod parent_death;
+#[cfg(feature = "native")]
+pub(crate) mod pidfd;
+#[cfg(feature = "native")]
+pub(crate) mod processes;
 pub mod program;
+#[cfg(feature = "native")]
+pub(crate) mod signals;
 pub mod token;
+#[cfg(feature = "native")]
+pub(crate) mod wait;

@@ -9,12 +9,7 @@ use crate::spec::ProcSpec;
 pub(super) fn properties(spec: &ProcSpec, launch: &LaunchContext) -> Vec<Property> {
     vec![
         Property::new("Type", "exec"),
-        Property::new("Description", process_name(spec, launch)),
+        Property::new("Description", spec.process_name(&launch.caller.host)),
         Property::new("AddRef", true),
     ]
-}
-
-/// `label @ host`: what the unit's description and `PROCUNIT_PROCESS_NAME` say.
-pub(super) fn process_name(spec: &ProcSpec, launch: &LaunchContext) -> String {
-    format!("{} @ {}", spec.label().unwrap_or(spec.id().as_str()), launch.caller.host)
 }

@@ -133,7 +133,14 @@ fn every_stream_has_a_setting_of_its_own() {
     );
     assert_eq!(
         streams(Input::Fd(file()), Output::Fd(file()), Output::Journal),
-        "StandardInputFileDescriptor=fd Stdin\nStandardOutputFileDescriptor=fd Stdout\nStandardError=\"journal\"\n"
+        "StandardInputFileDescriptor=fd Stdin\nStandardOutputFileDescriptor=fd Stdout\nStandardOutput=\"null\"\n\
+         StandardError=\"journal\"\n"
+    );
+    // The setting beside a passed standard output is never the one that standard error has.
+    assert_eq!(
+        streams(Input::Null, Output::Fd(file()), Output::Null),
+        "StandardInput=\"null\"\nStandardOutputFileDescriptor=fd Stdout\nStandardOutput=\"journal\"\n\
+         StandardError=\"null\"\n"
     );
 }
 

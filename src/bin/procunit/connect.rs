@@ -2,14 +2,16 @@
 
 use anyhow::Context as _;
 use procunit::ProcManager;
+use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 
 use crate::args::{Global, LauncherKind};
 
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
-    let launcher =
-        SystemdLauncher::connect().await.context("no systemd user manager; see `procunit doctor`")?;
+    let launcher = SystemdLauncher::connect()
+        .await
+        .context("needs a systemd user manager (`procunit doctor` says more)")?;
     Ok(ProcManager::new(launcher))
 }
 
@@ -41,6 +43,14 @@ pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager>
     systemd().await
 }
 
+/// The manager for procs that somebody started before. Only units can be found again.
+pub(crate) async fn for_known(global: &Global) -> anyhow::Result<ProcManager> {
+    if global.launcher == LauncherKind::Native {
+        anyhow::bail!("procs of the native launcher are known only to what started them");
+    }
+    systemd().await
+}
+
 fn native() -> anyhow::Result<ProcManager> {
-    anyhow::bail!("not yet")
+    Ok(ProcManager::new(NativeLauncher::new()?))
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Global, RunArgs};
 use crate::tty::Modes;
-use crate::{connect, exit, show};
+use crate::{connect, exit, retention, show};
 
 /// Letters in the random part of a name that nobody chose.
 const TOKEN_LEN: usize = 5;
@@ -33,6 +33,7 @@ async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     let handle = launch(&manager, args, spec).await?;
     tell_notes(global, &handle);
     show::line(handle.id())?;
+    retention::look_after(global, &manager).await;
     Ok(0)
 }
 

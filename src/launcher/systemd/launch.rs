@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::placement::{Place, Seat};
-use super::resolve::Resolved;
 use super::run::SystemdRun;
-use super::{Shared, error, properties, resolve};
+use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
 use crate::id::UnitName;
+use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
@@ -140,7 +140,7 @@ impl Attempt<'_> {
             Main::Alive(_) | Main::Deactivating(_) | Main::Ended(_) => Ok(self.launched(started)),
             Main::Failed(reason) => {
                 self.clean_up().await;
-                Err(LaunchError::Setup { id: self.spec.id().clone(), reason })
+                Err(LaunchError::Setup { id: self.spec.id().clone(), reason, source: None })
             }
             Main::Pending => {
                 self.clean_up().await;

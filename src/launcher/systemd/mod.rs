@@ -7,7 +7,6 @@ mod error;
 mod launch;
 mod placement;
 mod properties;
-mod resolve;
 mod router;
 mod run;
 mod sighting;
@@ -133,5 +132,9 @@ impl ProcLauncher for SystemdLauncher {
 
     fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>> {
         Box::pin(sighting::survey(&self.shared.bus))
+    }
+
+    fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
+        Box::pin(sighting::ended_kept(&self.shared.bus))
     }
 }

@@ -35,8 +35,12 @@ pub(super) struct Placement {
 struct State {
     ties: u32,
     tie: Option<Tie>,
+    /// How many slices were made.
     slices: u32,
     slice: Option<Slice>,
+    /// Whether the first unit has its place. It lies in `app.slice` itself, for a launcher of one unit, such as a
+    /// `procunit run`, is better off without a slice of its own.
+    begun: bool,
 }
 
 struct Tie {
@@ -75,7 +79,7 @@ pub(super) struct Place<'a> {
 /// A unit's part in keeping its slice in being.
 #[derive(Clone)]
 pub(super) struct Seat {
-    _hold: Arc<SliceHold>,
+    _hold: Option<Arc<SliceHold>>,
 }
 
 impl Drop for SliceHold {
@@ -123,7 +127,7 @@ impl Placement {
             Ok((slice, seat)) => (slice, seat, None),
             Err(new) => {
                 aux.push(AuxUnit { name: new.hold.name.to_string(), properties: slice_properties() });
-                (new.hold.name.clone(), Seat { _hold: Arc::clone(&new.hold) }, Some(new))
+                (new.hold.name.clone(), Seat { _hold: Some(Arc::clone(&new.hold)) }, Some(new))
             }
         };
         let (tie, made) = match (&state.tie, lifetime) {
@@ -144,10 +148,13 @@ impl Placement {
     /// A seat in the slice that is being filled; a new slice where there is none, or it is full.
     fn seat(&self, state: &mut State) -> Result<(SliceName, Seat), Slice> {
         let doubt = self.doubt.swap(false, Ordering::Relaxed);
+        if !std::mem::replace(&mut state.begun, true) {
+            return Ok((SliceName::app(), Seat { _hold: None }));
+        }
         match &mut state.slice {
             Some(slice) if slice.launched < defaults::PROCS_PER_SLICE && !doubt => {
                 slice.launched += 1;
-                Ok((slice.hold.name.clone(), Seat { _hold: Arc::clone(&slice.hold) }))
+                Ok((slice.hold.name.clone(), Seat { _hold: Some(Arc::clone(&slice.hold)) }))
             }
             _ => {
                 let name = SliceName::numbered(&self.token, state.slices);

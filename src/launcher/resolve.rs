@@ -1,4 +1,5 @@
-//! What has to be looked up on this machine before a plan can be made: the program and the directories.
+//! What has to be looked up on this machine before a proc can be started: the program and the directories. The same
+//! on every launcher, so that the same is found, or named as missing.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,139 @@
+//! One launch, from spec to exec.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use super::Shared;
+use super::exit_watch::ExitWatch;
+use super::follow::{Sweep, follow};
+use super::run::NativeRun;
+use super::spawner::Started;
+use super::streams::{self, Streams};
+use super::tree::Tree;
+use crate::launcher::resolve::{self, Resolved};
+use crate::launcher::{Facts, LaunchError, Launched};
+use crate::spec::{ChildEnv, Lifetime, ProcSpec};
+use crate::status::FailReason;
+use crate::status::exit::SetupStep;
+use crate::status::machine::Event;
+use crate::sys::caller;
+use crate::sys::child::{GaveUp, Image, Step};
+use crate::unit::PlanNote;
+
+/// Forks it and answers when exec has succeeded; on an error nothing of it is left.
+pub(super) async fn launch(
+    shared: &Arc<Shared>,
+    spec: &ProcSpec,
+    facts: Facts,
+) -> Result<Launched, LaunchError> {
+    refuse_what_needs_systemd(spec)?;
+    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
+    let resolved = resolve::resolve(spec, caller)?;
+    let environment = ChildEnv::of(spec, &resolved.caller.env, &resolved.caller.host);
+    environment.check_count()?;
+    let notes = notes(spec, &environment);
+    let streams = streams::open(spec).await?;
+    let image = image(spec, resolved, environment, streams).map_err(os("putting the command together"))?;
+    let Started { leader, verdict, at } = shared.spawner.fork(image).await.map_err(os("forking"))?;
+    // From here on dropping the leader ends the child.
+    let mut exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
+    if let Some(gave_up) = read(verdict).await.map_err(os("reading what became of the child"))? {
+        // It is over in a moment, and then nothing of it is left.
+        let _ = exit.end(&leader).await;
+        leader.reap();
+        return Err(not_set_up(spec, gave_up));
+    }
+    facts.send(Event::Started { pid: leader.number(), at: at.into() });
+    let (census, launcher) = (Arc::clone(&shared.census), shared.launcher.clone());
+    let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
+    let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
+    tokio::spawn(follow(Arc::clone(&tree), exit, sweep, facts));
+    Ok(Launched { run: Box::new(NativeRun::new(tree, spec.stop().signal)), notes })
+}
+
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
+    move |source| LaunchError::Os { doing, source }
+}
+
+fn refuse_what_needs_systemd(spec: &ProcSpec) -> Result<(), LaunchError> {
+    let refuse = |why| Err(LaunchError::Unsupported { id: spec.id().clone(), why });
+    if spec.lifetime() == Lifetime::Detached {
+        return refuse("the native launcher cannot outlive its process; a user manager is needed".to_owned());
+    }
+    match spec.properties().first() {
+        Some((name, _)) => {
+            refuse(format!("the native launcher has no unit to set {name} on; a user manager is needed"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn notes(spec: &ProcSpec, environment: &ChildEnv) -> Vec<String> {
+    let (stop, dropped) = (spec.stop(), &environment.dropped);
+    let cut = PlanNote::StopTimeoutCut { asked: stop.asked(), backstop: stop.backstop };
+    let left_out = PlanNote::EnvironmentDropped(dropped.clone());
+    let told = [(!dropped.is_empty()).then_some(left_out), stop.is_cut().then_some(cut)];
+    told.into_iter().flatten().map(|note| note.to_string()).collect()
+}
+
+/// # Errors
+/// Where something holds a NUL byte, which a spec does not.
+fn image(
+    spec: &ProcSpec,
+    resolved: Resolved,
+    mut environment: ChildEnv,
+    streams: Streams,
+) -> io::Result<Image> {
+    let removed = spec.environment().changes.contains_key("JOURNAL_STREAM");
+    if let Some(stream) = streams.journal_stream.filter(|_| !removed) {
+        environment.set.insert("JOURNAL_STREAM".to_owned(), stream);
+    }
+    let entries = environment.set.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    Ok(Image {
+        program: CString::new(resolved.program)?,
+        argv: spec.argv().iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?,
+        env: entries.collect::<Result<_, _>>()?,
+        cwd: resolved.cwd.map(CString::new).transpose()?,
+        umask: spec.umask(),
+        stdio: streams.stdio,
+    })
+}
+
+/// What the child says of itself; `None` once exec has closed its end.
+async fn read(verdict: OwnedFd) -> io::Result<Option<GaveUp>> {
+    let mut told = Vec::with_capacity(GaveUp::LEN);
+    pipe::Receiver::from_owned_fd(verdict)?.read_to_end(&mut told).await?;
+    Ok(GaveUp::parse(&told))
+}
+
+fn not_set_up(spec: &ProcSpec, gave_up: GaveUp) -> LaunchError {
+    let source = io::Error::from(gave_up.errno);
+    match setup_step(gave_up.step) {
+        Some(step) => {
+            let reason = FailReason::Setup { step };
+            LaunchError::Setup { id: spec.id().clone(), reason, source: Some(source) }
+        }
+        None => LaunchError::Os { doing: "tying the child to this process", source },
+    }
+}
+
+/// systemd's number of the step, where it has the step.
+fn setup_step(step: Step) -> Option<SetupStep> {
+    let status = match step {
+        Step::ParentDeath => return None,
+        Step::Session => 220,
+        Step::Stdin => 208,
+        Step::Stdout => 209,
+        Step::Stderr => 222,
+        Step::Descriptors => 202,
+        Step::Cwd => 200,
+        Step::Signals => 207,
+        Step::Exec => 203,
+    };
+    SetupStep::from_status(status)
+}

@@ -1,0 +1,83 @@
+//! The native launcher: a child process per proc, in a session and process group of its own.
+//!
+//! It forks, signals and waits, and tells what it saw. What it promises less than systemd: it keeps nothing beyond
+//! its own process, so that procs are attached only; and it reaches a proc's session, not what has left that
+//! (setsid(2)).
+
+mod census;
+mod exit_watch;
+mod follow;
+mod launch;
+mod leader;
+mod run;
+mod spawner;
+mod streams;
+mod tree;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use self::census::Census;
+use self::spawner::Spawner;
+use super::{
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+};
+use crate::id::ProcId;
+use crate::spec::ProcSpec;
+
+/// Starts procs as children of this process.
+///
+/// A thread of its own forks them, and the kernel kills the main process of each when that thread ends: at the
+/// latest with this process, however that ends. Dropping the launcher kills what is left of its procs.
+///
+/// Other code of this process must not wait for children that are not its own (`waitpid(-1)`): the end of a proc
+/// that it takes is lost.
+pub struct NativeLauncher {
+    shared: Arc<Shared>,
+    /// Its end tells the procs that the launcher is gone.
+    _alive: watch::Sender<()>,
+}
+
+/// What every launch needs.
+struct Shared {
+    spawner: Spawner,
+    census: Arc<Census>,
+    /// Closed when the launcher is gone.
+    launcher: watch::Receiver<()>,
+}
+
+impl NativeLauncher {
+    /// Starts the thread that forks. It ends when the launcher and everything it started is gone.
+    ///
+    /// Where this process ignores SIGCHLD, as it does when its parent did, the default is put back: there would be
+    /// no exit status of any child otherwise.
+    ///
+    /// # Errors
+    /// [`LaunchError::Os`] where there is no thread to be had.
+    pub fn new() -> Result<Self, LaunchError> {
+        let (alive, launcher) = watch::channel(());
+        let census = Arc::new(Census::default());
+        Ok(Self { shared: Arc::new(Shared { spawner: Spawner::start()?, census, launcher }), _alive: alive })
+    }
+}
+
+impl ProcLauncher for NativeLauncher {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        Box::pin(async move { launch::launch(&self.shared, &spec, facts).await })
+    }
+
+    /// Nobody's child can be taken over.
+    fn adopt(&self, id: ProcId, _: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {
+        Box::pin(async { Err(AdoptError::NotFound { id }) })
+    }
+
+    /// None: what it started, the manager that asked for it knows, and there is no other.
+    fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}

@@ -1,0 +1,10 @@
+//! The pure core, tested as a whole: what a unit shows (`unit`), what one picture means (`observe`), what each fact
+//! does to each status (`machine`), and every life in any order of what is seen of it (`lives`).
+
+mod judge;
+mod lives;
+mod machine;
+mod matrix;
+mod observe;
+mod statuses;
+mod unit;

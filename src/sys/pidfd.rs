@@ -1,0 +1,52 @@
+//! Descriptors of processes: they name one process for good, whoever gets its number later.
+
+#![expect(unsafe_code, reason = "calls that nix does not have")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::Pid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::signal::Signal;
+
+/// A descriptor of the process that has this number now; it becomes readable when that is over. Linux 5.3.
+///
+/// # Errors
+/// ESRCH where there is none; ENOSYS or, from a filter, EPERM where the kernel has no such call.
+pub(crate) fn open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: two integers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made it, closed on exec, and nothing else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Resolves, as [`AsyncFd::readable`], when the process that has this number now is over, waited for or not.
+///
+/// # Errors
+/// As [`open`], and where the runtime can watch no more descriptors.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub(crate) fn watch(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+    let fd = open(pid)?;
+    // SAFETY: an `OwnedFd` gives the same descriptor, and keeps it open, for as long as it lives.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+/// Sends a signal to that process, or to none. Linux 5.1.
+///
+/// # Errors
+/// ESRCH where it has been waited for; EPERM.
+pub(crate) fn send(process: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
+    let (fd, number) = (process.as_raw_fd(), signal.number());
+    // SAFETY: integers, and a null pointer, which asks for what kill(2) tells.
+    let sent =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, ptr::null::<libc::siginfo_t>(), 0) };
+    Errno::result(sent).map(drop)
+}

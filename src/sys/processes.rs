@@ -1,0 +1,135 @@
+//! The processes there are, by session and process group, from /proc.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::{pidfd, signals};
+use crate::signal::Signal;
+
+/// A process that is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// The leader of its process group.
+    pub(crate) group: Pid,
+    /// The leader of its session.
+    pub(crate) session: Pid,
+}
+
+impl Process {
+    /// Whether it is in this leader's session. All of a process group is in one session (setpgid(2)).
+    pub(crate) fn is_of(&self, leader: Pid) -> bool {
+        self.session == leader
+    }
+}
+
+/// Every process that can be seen and is not over. It reads a file per process, so it blocks: some milliseconds with
+/// a thousand of them.
+///
+/// The kernel lists by rising number as the reading goes on (`next_tgid`, fs/proc/base.c), and a child has a higher
+/// one than its parent: who forks and exits meanwhile is found in its child. Only where the numbers wrap around in
+/// just that moment can a child be missed.
+///
+/// # Errors
+/// Where /proc cannot be read, for want of descriptors for instance.
+pub(crate) fn list() -> io::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        found.extend(look(Pid::from_raw(pid))?);
+    }
+    Ok(found)
+}
+
+/// Sends signals, in order, to one process, if it still is of what `leader` began.
+///
+/// # Errors
+/// ESRCH where it is not, or not there; EPERM.
+pub(crate) fn send(process: &Process, leader: Pid, sent: &[Signal]) -> Result<(), Errno> {
+    let is_it = || match look(process.pid) {
+        Ok(Some(now)) if now.is_of(leader) => Ok(()),
+        _ => Err(Errno::ESRCH),
+    };
+    // First the hold, then the look: the number may have been given to another process since it was listed.
+    match pidfd::open(process.pid) {
+        Ok(held) => {
+            is_it().and_then(|()| sent.iter().try_for_each(|&signal| pidfd::send(held.as_fd(), signal)))
+        }
+        Err(Errno::ESRCH) => Err(Errno::ESRCH),
+        // No such call: by number, as near to the look as can be.
+        Err(_) => {
+            is_it().and_then(|()| sent.iter().try_for_each(|&signal| signals::send(process.pid, signal)))
+        }
+    }
+}
+
+/// `None` where it is over, waited for or not.
+fn look(pid: Pid) -> io::Result<Option<Process>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(parse(pid, &stat)),
+        // It ended between the listing and the reading, or in the middle of it.
+        Err(error)
+            if [Errno::ENOENT, Errno::ESRCH]
+                .map(|gone| Some(gone as i32))
+                .contains(&error.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        // Somebody else's, hidden.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads proc_pid_stat(5). The name in brackets may hold anything, brackets and blanks too.
+fn parse(pid: Pid, stat: &[u8]) -> Option<Process> {
+    let behind_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    let mut fields = std::str::from_utf8(&stat[behind_name..]).ok()?.split_ascii_whitespace();
+    let (state, _parent) = (fields.next()?, fields.next()?);
+    let group = fields.next()?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
+    // Field 20; the session is field 6.
+    let threads: u32 = fields.nth(13)?.parse().ok()?;
+    // A process whose first thread alone is over shows as a zombie, too.
+    let over = matches!(state, "X" | "x") || (state == "Z" && threads <= 1);
+    (!over).then_some(Process { pid, group: Pid::from_raw(group), session: Pid::from_raw(session) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(name: &str, state: &str, threads: u32) -> String {
+        format!("7 ({name}) {state} 1 40 30 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 99 0\n")
+    }
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_hides_nothing() {
+        let parsed = parse(Pid::from_raw(7), stat("a) R 1 2 3 (", "S", 1).as_bytes()).unwrap();
+        assert_eq!((parsed.group.as_raw(), parsed.session.as_raw()), (40, 30));
+    }
+
+    #[test]
+    fn a_zombie_is_over_unless_another_thread_of_it_lives() {
+        let is_there =
+            |state, threads| parse(Pid::from_raw(7), stat("x", state, threads).as_bytes()).is_some();
+        assert!(is_there("R", 1));
+        assert!(!is_there("Z", 1));
+        assert!(is_there("Z", 2));
+        assert!(!is_there("X", 1));
+    }
+
+    #[test]
+    fn this_process_is_listed_in_its_session() {
+        let found = list().unwrap();
+        let own = found.iter().find(|process| process.pid == nix::unistd::getpid()).unwrap();
+        assert_eq!(Some(own.session), nix::unistd::getsid(None).ok());
+        assert_eq!(own.group, nix::unistd::getpgrp());
+    }
+}
