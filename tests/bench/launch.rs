@@ -72,7 +72,8 @@ fn main() -> anyhow::Result<ExitCode> {
     if std::env::args().nth(1).as_deref() == Some(exit_delay::STAMP) {
         return exit_delay::stamp().map(|()| ExitCode::SUCCESS);
     }
-    let plan = if std::env::args().any(|argument| argument == "--quick") { Plan::quick() } else { Plan::full() };
+    let plan =
+        if std::env::args().any(|argument| argument == "--quick") { Plan::quick() } else { Plan::full() };
     // The command runs on one thread, too; systemd and the bus take the other cores.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut table, machine) = (Table::default(), runtime.block_on(machine::describe())?);
@@ -130,10 +131,7 @@ async fn round(work: &Work, depths: &Depths) -> anyhow::Result<Round> {
     Ok(Round {
         library: alone(library::rate(work, depths.library)).await?,
         raw: alone(raw::rate(work, depths.raw)).await?,
-        systemd_run: [
-            alone(systemd_run::rate(work, 1)).await?,
-            alone(systemd_run::rate(work, 8)).await?,
-        ],
+        systemd_run: [alone(systemd_run::rate(work, 1)).await?, alone(systemd_run::rate(work, 8)).await?],
         child: alone(child::rate(work, depths.child)).await?,
     })
 }

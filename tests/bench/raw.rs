@@ -10,7 +10,6 @@ use std::io::PipeReader;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
 use futures_util::{StreamExt, stream};
 use procunit::bus::{Bus, BusAddress, Connected};
 use procunit::id::{SliceName, TieName};
@@ -41,14 +40,9 @@ pub(crate) async fn rate(work: &Work, depth: usize) -> anyhow::Result<f64> {
     let calls = calls(work).await?;
     let manager = Manager::connect().await?;
     let (manager, read) = (&manager, &read);
-    // The first makes the tie and its slice: what is to be in them comes after.
-    let mut calls = calls.into_iter();
-    let first = calls.next().context("an empty set")?;
+    // Sent in this order, on one connection: a tie or a slice is there before what is to be in it.
     let launches = stream::iter(calls).map(|call| async move { manager.start(&call, read).await });
-    let after_first = stream::once(async { manager.start(&first, read).await })
-        .map(|started| futures_util::future::Either::Left(std::future::ready(started)))
-        .chain(launches.map(futures_util::future::Either::Right));
-    let (rate, _) = per_second(after_first, depth).await?;
+    let (rate, _) = per_second(launches, depth).await?;
     // The end of the tie is the end of whatever is left of the set.
     drop(held);
     Ok(rate)
@@ -63,7 +57,12 @@ async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
     let caller = caller::capture().map_err(|(doing, error)| anyhow::Error::from(error).context(doing))?;
     let mut calls = Vec::new();
     for index in 0..work.count {
-        let slice = SliceName::numbered(&token, u32::try_from(index / PROCS_PER_SLICE)?);
+        // The library's places: the first in `app.slice` itself, the others in slices of their own.
+        let number = index.checked_sub(1).map(|after| after / PROCS_PER_SLICE);
+        let slice = match number {
+            Some(number) => SliceName::numbered(&token, u32::try_from(number)?),
+            None => SliceName::app(),
+        };
         let context = LaunchContext {
             version,
             program: work.program.to_owned(),
@@ -75,7 +74,7 @@ async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
             extra: Vec::new(),
         };
         let mut aux = Vec::new();
-        if index % PROCS_PER_SLICE == 0 {
+        if index % PROCS_PER_SLICE == 1 {
             aux.push((slice.to_string(), slice_properties()));
         }
         if index == 0 {
@@ -157,7 +156,9 @@ async fn read(mut stream: MessageStream, jobs: Arc<Mutex<Jobs>>) {
             continue;
         }
         let body = message.body();
-        let Ok((_, job, _, _)) = body.deserialize::<(u32, zbus::ObjectPath<'_>, &str, &str)>() else { continue };
+        let Ok((_, job, _, _)) = body.deserialize::<(u32, zbus::ObjectPath<'_>, &str, &str)>() else {
+            continue;
+        };
         let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
         match jobs.waiting.remove(job.as_str()) {
             Some(over) => drop(over.send(())),

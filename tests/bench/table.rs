@@ -107,10 +107,12 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cells = self.cells();
-        let widths: [usize; 7] =
-            std::array::from_fn(|column| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+        let widths: [usize; 7] = std::array::from_fn(|column| {
+            cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+        });
         for row in &cells {
-            let padded: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let padded: Vec<_> =
+                row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             writeln!(f, "{}", padded.join("  ").trim_end())?;
         }
         Ok(())
