@@ -5,7 +5,7 @@
 //! the call of the first unit that needs it; the matches are the library's. Nothing is decided from the signals, no
 //! end is read and no reference given back: those go with the connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::PipeReader;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,7 +96,7 @@ struct Manager {
 #[derive(Default)]
 struct Jobs {
     waiting: HashMap<String, oneshot::Sender<()>>,
-    over: HashMap<String, ()>,
+    over: HashSet<String>,
 }
 
 impl Drop for Manager {
@@ -140,7 +140,7 @@ impl Manager {
     /// The end of a job, where it has not come yet.
     fn end_of(&self, job: &str) -> Option<oneshot::Receiver<()>> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if jobs.over.remove(job).is_some() {
+        if jobs.over.remove(job) {
             return None;
         }
         let (over, end) = oneshot::channel();
@@ -162,7 +162,7 @@ async fn read(mut stream: MessageStream, jobs: Arc<Mutex<Jobs>>) {
         let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
         match jobs.waiting.remove(job.as_str()) {
             Some(over) => drop(over.send(())),
-            None => drop(jobs.over.insert(job.as_str().to_owned(), ())),
+            None => drop(jobs.over.insert(job.as_str().to_owned())),
         }
     }
 }

@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
+/// What a command leaves for the user manager to clear away is not the next one's time.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Wall times of `pairs` runs of each, ours and theirs alternating, as does which of the two goes first.
 pub(crate) fn pairs(pairs: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
     // The files of both are in memory from here on.
-    (ours()?, theirs()?);
+    ours()?;
+    theirs()?;
     (0..pairs).map(|index| pair(index % 2 == 0)).collect()
 }
 
@@ -30,6 +34,7 @@ fn theirs() -> anyhow::Result<Duration> {
 
 fn timed(command: &mut Command) -> anyhow::Result<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    std::thread::sleep(PAUSE);
     let began = Instant::now();
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     let took = began.elapsed();
