@@ -35,7 +35,7 @@ pub(super) enum Hold {
     Launching,
     /// Held, alive or not.
     Held(Arc<dyn ProcRun>),
-    /// Over and nothing left: its last figures are being read and the hold given up.
+    /// Over and nothing left: its last figures are being read and the hold given up, or will be.
     Settling(Arc<dyn ProcRun>),
     /// Given up; this is what is known of it for good.
     Settled { run: Arc<dyn ProcRun>, details: Option<Box<UnitDetails>> },

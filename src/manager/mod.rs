@@ -2,6 +2,7 @@
 //!
 //! It knows launchers by their traits alone: no bus, no kernel here.
 
+mod backlog;
 mod entry;
 mod error;
 mod handle;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::backlog::Backlog;
 use super::entry::{Entry, Hold, Terms};
 use super::error::TerminateError;
 use super::handle::ProcHandle;
@@ -43,6 +44,8 @@ pub(super) struct Task {
     /// Launches whose id is over and not settled yet: they follow when it is.
     queued: HashMap<RunKey, Vec<(Box<ProcSpec>, SpawnReply)>>,
     deadlines: BTreeSet<(Instant, RunKey)>,
+    /// Runs that are over and still held.
+    backlog: Backlog,
     /// Settled runs, oldest first: the exit records.
     settled: VecDeque<RunKey>,
     next_key: u64,
@@ -66,6 +69,7 @@ impl Task {
             adopting: HashMap::new(),
             queued: HashMap::new(),
             deadlines: BTreeSet::new(),
+            backlog: Backlog::default(),
             settled: VecDeque::new(),
             next_key: 0,
         }
@@ -74,7 +78,8 @@ impl Task {
     /// Runs until every [`super::ProcManager`] of it is dropped.
     pub(super) async fn run(mut self) {
         loop {
-            let due = self.deadlines.first().map(|&(at, _)| at);
+            let deadline = self.deadlines.first().map(|&(at, _)| at);
+            let due = deadline.into_iter().chain(self.backlog.due_at()).min();
             tokio::select! {
                 // Facts first: the answer to a launch follows every fact that led to it.
                 biased;
@@ -174,7 +179,8 @@ impl Task {
                 (Hold::Settled { .. }, _) => {}
                 // Its id is free as soon as it is over; its unit's name only once the hold is given up.
                 (_, true) if entry.terms.lifetime == Lifetime::Attached => {
-                    return self.queued.entry(key).or_default().push((spec, reply));
+                    self.queued.entry(key).or_default().push((spec, reply));
+                    return self.settle_now(key);
                 }
                 _ => return drop(reply.send(Err(LaunchError::AlreadyExists { id }))),
             }
@@ -345,23 +351,49 @@ impl Task {
             return;
         }
         let Hold::Held(run) = &entry.hold else { return };
-        let run = Arc::clone(run);
-        entry.hold = Hold::Settling(Arc::clone(&run));
+        entry.hold = Hold::Settling(Arc::clone(run));
         entry.ladder = None;
         for waiter in entry.end_waiters.drain(..) {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
-        let (discard, outcomes) = (entry.abandoned, self.outcomes.0.clone());
+        self.backlog.add(key, Instant::now());
         self.reschedule(key);
+        if self.queued.contains_key(&key) { self.settle_now(key) } else { self.settle_next() }
+    }
+
+    /// Settles what the backlog gives out.
+    fn settle_next(&mut self) {
+        let (launching, now) = (!self.launching.is_empty(), Instant::now());
+        while let Some(key) = self.backlog.take(launching, now) {
+            self.settle(key);
+        }
+    }
+
+    /// Settles this one, which somebody waits for, if it is not under way.
+    fn settle_now(&mut self, key: RunKey) {
+        if self.backlog.take_this(key) {
+            self.settle(key);
+        }
+    }
+
+    fn settle(&self, key: RunKey) {
+        let outcomes = self.outcomes.0.clone();
+        let entry = self.entries.get(&key);
+        let run = entry.and_then(Entry::held);
+        let discard = entry.is_some_and(|entry| entry.abandoned);
         tokio::spawn(async move {
-            let details = run.usage().await;
-            // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
-            run.release(discard).await;
+            let mut details = None;
+            if let Some(run) = run {
+                details = run.usage().await;
+                // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
+                run.release(discard).await;
+            }
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
     }
 
     fn on_settled(&mut self, key: RunKey, details: Option<UnitDetails>) {
+        self.backlog.done();
         if let Some(entry) = self.entries.get_mut(&key) {
             let report = entry.report(self.launcher.name(), details.as_ref());
             for waiter in entry.report_waiters.drain(..) {
@@ -380,6 +412,7 @@ impl Task {
         for (spec, reply) in self.queued.remove(&key).unwrap_or_default() {
             self.spawn(spec, reply);
         }
+        self.settle_next();
     }
 
     // Ending
@@ -406,6 +439,7 @@ impl Task {
             }
             self.climb(key, now);
         }
+        self.settle_next();
     }
 
     /// Does what the ladder says is due, and notes when it wants to be asked again.
@@ -434,7 +468,10 @@ impl Task {
 
     fn on_outcome(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Launched { key, result } => self.on_launched(key, result),
+            Outcome::Launched { key, result } => {
+                self.on_launched(key, result);
+                self.settle_next();
+            }
             Outcome::Adopted { key, result } => self.on_adopted(key, result),
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, false),
             Outcome::KillDelivered { key, result } => self.on_delivered(key, result, true),
@@ -482,8 +519,10 @@ impl Task {
             Hold::Launching => {
                 let _ = reply.send(Some(entry.report(launcher, None)));
             }
-            // Its last figures are on the way.
-            Hold::Settling(_) => entry.report_waiters.push(reply),
+            Hold::Settling(_) => {
+                entry.report_waiters.push(reply);
+                self.settle_now(key);
+            }
             Hold::Held(run) => {
                 let (run, outcomes) = (Arc::clone(run), self.outcomes.0.clone());
                 tokio::spawn(async move {

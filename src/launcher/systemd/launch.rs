@@ -11,13 +11,12 @@ use super::placement::{Place, Seat};
 use super::run::SystemdRun;
 use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
-use crate::id::UnitName;
+use crate::id::{SliceName, UnitName};
 use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched, RunKey};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
-use crate::unit::property::Property;
 use crate::unit::{LaunchContext, PlanNote, UnitPlan, plan};
 
 /// After the start job has ended, how long the signal that says what became of it may take before a look is
@@ -30,9 +29,7 @@ pub(super) async fn launch(
     spec: &ProcSpec,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
-    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
-    let resolved = resolve::resolve(spec, caller)?;
-    let extra = properties::typed(shared, spec).await?;
+    let context = context(shared, spec).await?;
     let unit = UnitName::for_proc(spec.id());
     let key = facts.key;
     let Some(verdict) = shared.routes.open(&unit, facts) else {
@@ -40,8 +37,18 @@ pub(super) async fn launch(
     };
     shared.bus.track(&unit);
     let attempt = Attempt { shared, spec, unit, key, verdict, armed: true };
-    let started = attempt.start(&resolved, &extra).await?;
+    let started = attempt.start(context).await?;
     attempt.until_exec(started).await
+}
+
+/// What a plan needs, but for the place.
+async fn context(shared: &Shared, spec: &ProcSpec) -> Result<LaunchContext, LaunchError> {
+    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
+    let Resolved { program, cwd, caller } = resolve::resolve(spec, caller)?;
+    let extra = properties::typed(shared, spec).await?;
+    let manager_env = shared.manager_env().await.map_err(|refused| error::of_launch(spec.id(), refused))?;
+    let (version, slice) = (shared.version, SliceName::app());
+    Ok(LaunchContext { version, program, cwd, caller, manager_env, slice, tie: None, extra })
 }
 
 /// A launch under way. Dropped before its verdict, it takes its route back.
@@ -70,9 +77,9 @@ impl Drop for Attempt<'_> {
 }
 
 impl Attempt<'_> {
-    async fn start(&self, resolved: &Resolved, extra: &[Property]) -> Result<Started, LaunchError> {
+    async fn start(&self, mut context: LaunchContext) -> Result<Started, LaunchError> {
         let mut place = self.place().await?;
-        let mut outcome = self.start_at(&mut place, resolved, extra).await?;
+        let mut outcome = self.start_at(&place, &mut context).await?;
         // A tie that somebody ended is gone, and with it what was tied to it. A new one is made, once.
         if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
             drop(place);
@@ -80,7 +87,7 @@ impl Attempt<'_> {
             // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
             let _ = self.shared.bus.unref(self.unit.as_str()).await;
             place = self.place().await?;
-            outcome = self.start_at(&mut place, resolved, extra).await?;
+            outcome = self.start_at(&place, &mut context).await?;
         }
         match outcome {
             Ok((job, notes)) => {
@@ -101,24 +108,12 @@ impl Attempt<'_> {
     /// The inner error is systemd's answer; the outer one says that it was not asked.
     async fn start_at(
         &self,
-        place: &mut Place<'_>,
-        resolved: &Resolved,
-        extra: &[Property],
+        place: &Place<'_>,
+        context: &mut LaunchContext,
     ) -> Result<Result<(Job, Vec<String>), BusError>, LaunchError> {
-        let context = LaunchContext {
-            version: self.shared.version,
-            program: resolved.program.clone(),
-            cwd: resolved.cwd.clone(),
-            caller: resolved.caller.clone(),
-            manager_env: match self.shared.manager_env().await {
-                Ok(env) => env,
-                Err(refused) => return Ok(Err(refused)),
-            },
-            slice: place.slice.clone(),
-            tie: place.tie.clone(),
-            extra: extra.to_vec(),
-        };
-        let UnitPlan { name, properties, notes } = plan(self.spec, &context)?;
+        context.slice.clone_from(&place.slice);
+        context.tie.clone_from(&place.tie);
+        let UnitPlan { name, properties, notes } = plan(self.spec, context)?;
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let stdio = self.spec.stdio();
         let fds = FdSlots {
