@@ -74,3 +74,18 @@ async fn a_name_is_free_as_soon_as_its_ended_proc_is_reaped() {
     }
     procs.assert_no_unit();
 }
+
+/// As `run --replace` does, in a manager of its own each time.
+#[tokio::test]
+async fn a_name_is_free_as_soon_as_another_manager_has_reaped_it() {
+    let procs = Cleanup::group("adopt-reap");
+    manager().await.spawn(sh(procs.id("x"), "exit 0")).await.expect("the name is free");
+    for _ in 0..20 {
+        let id = ProcId::new(procs.id("x")).expect("an id");
+        let manager = manager().await;
+        let ended = manager.adopt(&id).await.expect("it is kept");
+        within("its end", ended.wait()).await.expect("an end");
+        within("it is reaped", ended.reap()).await;
+        manager.spawn(sh(procs.id("x"), "exit 0")).await.expect("the name is free");
+    }
+}

@@ -27,6 +27,10 @@ impl Attribution {
         Self { runs, by_invocation, by_identifier, streams: HashMap::new() }
     }
 
+    pub(super) fn runs(&self) -> &[LoggedRun] {
+        &self.runs
+    }
+
     /// The run that wrote it: the one it names; else that of its stream; else the run of that identifier and user
     /// in whose time it was taken.
     pub(super) fn run_of(&mut self, record: &Record) -> Option<&LoggedRun> {

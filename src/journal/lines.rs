@@ -31,6 +31,8 @@ pub struct Lines<R> {
     cursor: Option<String>,
     /// How many records have been read.
     read: usize,
+    /// How many records earlier readings passed over.
+    skipped: u64,
 }
 
 impl<R: Records> Lines<R> {
@@ -67,9 +69,17 @@ impl<R: Records> Lines<R> {
         start: Start,
         follow: bool,
     ) -> Result<Self, JournalError> {
+        let cursor = if let Start::After(cursor) = &start { Some(cursor.clone()) } else { None };
         let query = Query { runs: runs.to_vec(), start, until: window.until, follow };
         let records = reader.open(&query)?;
-        Ok(Self { records, attribution: Attribution::new(query.runs), window, cursor: None, read: 0 })
+        Ok(Self {
+            records,
+            attribution: Attribution::new(query.runs),
+            window,
+            cursor,
+            read: 0,
+            skipped: 0,
+        })
     }
 
     /// The next line; `None` at the end, which lines that are followed do not have. Cancel safe.
@@ -88,6 +98,20 @@ impl<R: Records> Lines<R> {
         Ok(None)
     }
 
+    /// Reads what is there by now and no more: from here on there is an end. What is followed may come late, as
+    /// journald tells of new lines at intervals; what is read anew does not.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn catch_up(&mut self, reader: &impl JournalReader<Records = R>) -> Result<(), JournalError> {
+        let runs = self.attribution.runs();
+        let start = self.cursor.clone().map_or_else(|| beginning(runs, self.window), Start::After);
+        let query = Query { runs: runs.to_vec(), start, until: self.window.until, follow: false };
+        self.skipped += self.records.skipped();
+        self.records = reader.open(&query)?;
+        Ok(())
+    }
+
     /// The place up to which has been read, others' records included.
     pub fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
@@ -95,7 +119,7 @@ impl<R: Records> Lines<R> {
 
     /// How many records were passed over because they were too long to hold.
     pub fn skipped(&self) -> u64 {
-        self.records.skipped()
+        self.skipped + self.records.skipped()
     }
 }
 
@@ -242,6 +266,19 @@ mod tests {
         let journal = Held((0..6).map(|n| record(n, true)).collect());
         let lines = Lines::follow(&journal, &[run()], Window::default(), Some("3".to_owned())).unwrap();
         assert_eq!(all(lines).await, ["4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn catching_up_goes_on_after_the_last_line_and_ends() {
+        let mut journal = Held((0..3).map(|n| record(n, true)).collect());
+        let mut lines = Lines::follow(&journal, &[run()], Window::default(), None).unwrap();
+        assert_eq!(lines.next().await.unwrap().unwrap().record.message, b"0");
+        journal.0.push(record(3, true));
+        lines.catch_up(&journal).unwrap();
+        assert_eq!(all(lines).await, ["1", "2", "3"]);
+        let mut lines = Lines::follow(&journal, &[run()], Window::default(), Some("1".to_owned())).unwrap();
+        lines.catch_up(&journal).unwrap();
+        assert_eq!(all(lines).await, ["2", "3"], "also where none was read");
     }
 
     #[tokio::test]

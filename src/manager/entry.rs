@@ -64,6 +64,8 @@ pub(super) struct Entry {
     pub(super) sweeping: bool,
     pub(super) end_waiters: Vec<EndReply>,
     pub(super) report_waiters: Vec<oneshot::Sender<Option<Report>>>,
+    /// Who wants what is kept of it thrown away, once this manager is through with it.
+    pub(super) reapers: Vec<oneshot::Sender<()>>,
     /// The last delivery that failed, for the error of a ladder that gives up.
     pub(super) undelivered: Option<DeliverError>,
     pub(super) notes: Vec<String>,
@@ -88,6 +90,7 @@ impl Entry {
             sweeping: false,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
+            reapers: Vec::new(),
             undelivered: None,
             notes: Vec::new(),
         }

@@ -137,7 +137,7 @@ impl Task {
                 });
             }
             Command::Report { key, reply } => self.report(key, reply),
-            Command::Reap { key, reply } => self.discard(key, Some(reply)),
+            Command::Reap { key, reply } => self.reap(key, reply),
         }
     }
 
@@ -315,7 +315,13 @@ impl Task {
     fn tell_when_gone(&mut self, key: RunKey, reply: EndReply) {
         let Some(entry) = self.entries.get_mut(&key) else { return refuse_over(None, reply) };
         match entry.hold {
-            Hold::Launching | Hold::Held(_) => entry.end_waiters.push(reply),
+            Hold::Launching => entry.end_waiters.push(reply),
+            Hold::Held(_) => {
+                entry.end_waiters.push(reply);
+                if entry.is_over() {
+                    self.sweep_leftovers(key);
+                }
+            }
             Hold::Settling(_) | Hold::Settled { .. } => {
                 let _ = reply.send(Ok(entry.machine.status().clone()));
             }
@@ -380,7 +386,7 @@ impl Task {
         let outcomes = self.outcomes.0.clone();
         let entry = self.entries.get(&key);
         let run = entry.and_then(Entry::held);
-        let discard = entry.is_some_and(|entry| entry.abandoned);
+        let discard = entry.is_some_and(|entry| entry.abandoned || !entry.reapers.is_empty());
         tokio::spawn(async move {
             let mut details = None;
             if let Some(run) = run {
@@ -401,6 +407,9 @@ impl Task {
             }
             if let Some(run) = entry.held() {
                 entry.hold = Hold::Settled { run, details: details.map(Box::new) };
+            }
+            for reaper in std::mem::take(&mut entry.reapers) {
+                self.discard(key, Some(reaper));
             }
         }
         self.settled.push_back(key);
@@ -505,6 +514,11 @@ impl Task {
             let error = TerminateError::TimedOut { pids: pids.to_vec(), source: source.take() };
             let _ = waiter.send(Err(error));
         }
+        // Whoever asks again has it tried again.
+        entry.sweeping = false;
+        for reaper in std::mem::take(&mut entry.reapers) {
+            self.discard(key, Some(reaper));
+        }
     }
 
     // Reports and records
@@ -536,6 +550,20 @@ impl Task {
     fn on_details(&self, key: RunKey, details: Option<&UnitDetails>, reply: oneshot::Sender<Option<Report>>) {
         let report = self.entries.get(&key).map(|entry| entry.report(self.launcher.name(), details));
         let _ = reply.send(report);
+    }
+
+    /// Its id is free only when this manager is through with it as well.
+    fn reap(&mut self, key: RunKey, reply: oneshot::Sender<()>) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.is_over()) else { return };
+        match entry.hold {
+            Hold::Launching => {}
+            Hold::Settled { .. } => self.discard(key, Some(reply)),
+            Hold::Held(_) | Hold::Settling(_) => {
+                entry.reapers.push(reply);
+                self.sweep_leftovers(key);
+                self.settle_now(key);
+            }
+        }
     }
 
     /// Gives up what the launcher keeps of an ended proc.

@@ -7,15 +7,16 @@ use procunit::journal::{Journalctl, JournalctlRecords, Lines, LoggedRun, Window,
 use procunit::report::Report;
 use procunit::spec::Lifetime;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::args::{Global, LogsArgs};
 use crate::log_lines::{Printer, printable};
 use crate::{connect, select, show, words};
 
-/// After the end of what is followed, how long no line must come until there are none. journald tells of new
-/// lines at most this late (`POST_CHANGE_TIMER_INTERVAL_USEC` is 250 ms, journal-file.c, 252 to 257).
-const QUIET: Duration = Duration::from_millis(400);
+/// After the end of what is followed, how long no line must come until there are none.
+const QUIET: Duration = Duration::from_millis(300);
+/// How often is looked for them.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// After the end, how long lines are read at most. One that somebody else keeps open may never be quiet.
 const LONGEST_DRAIN: Duration = Duration::from_secs(5);
 
@@ -131,11 +132,14 @@ async fn follow(
 /// Reads on until it is quiet: a line may be on its way when the one who wrote it is over.
 async fn drain(printer: &mut Printer, lines: &mut Lines<JournalctlRecords>) -> anyhow::Result<()> {
     let latest = Instant::now() + LONGEST_DRAIN;
-    while !printer.is_closed() && Instant::now() < latest {
-        match timeout(QUIET, lines.next()).await {
-            Ok(Ok(Some(line))) => printer.line(&line)?,
-            Ok(Err(error)) => return Err(error.into()),
-            Ok(Ok(None)) | Err(_) => break,
+    let mut quiet_since = Instant::now();
+    while !printer.is_closed() && quiet_since.elapsed() < QUIET && Instant::now() < latest {
+        printer.flush()?;
+        sleep(LOOK_EVERY).await;
+        lines.catch_up(&Journalctl::default())?;
+        while let Some(line) = lines.next().await? {
+            printer.line(&line)?;
+            quiet_since = Instant::now();
         }
     }
     Ok(())
