@@ -387,13 +387,15 @@ async fn a_launch_whose_caller_goes_away_leaves_nothing() {
 #[tokio::test]
 async fn a_tie_that_someone_stops_ends_its_procs_and_the_next_launch_works() {
     let manager = manager().await;
+    let mut chance = Chance::new("the tie");
     let start = || async { within("a start", manager.spawn(sleeper("tied", Lifetime::Attached))).await };
-    for _ in 0..10 {
+    for _ in 0..20 {
         let tied = [start().await.expect("started"), start().await.expect("started")];
         let tie = Traces::of(tied[0].id()).await.tie().to_owned();
         let (ok, said) = systemctl(&["stop", "--no-block", &tie]).await;
         assert!(ok, "{said}");
         // In the middle of it all, where it may be stopped with the others, and once they are over.
+        sleep(chance.before(Duration::from_millis(20))).await;
         let meanwhile = start().await.expect("a launch in the middle");
         for handle in &tied {
             let status = within("the end of what was tied", handle.wait()).await.expect("an end");
