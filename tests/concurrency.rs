@@ -55,8 +55,11 @@ async fn every_exit_code_arrives_as_it_is_with_all_of_them_at_once() {
     nothing_left("code").await;
 }
 
-/// How a proc of the mix takes TERM, how it is ended, and what must come of it.
-const MIX: [(&str, Ending, fn() -> ProcStatus); 4] = [
+/// How a proc takes TERM, how it is ended, and what must come of it.
+type Way = (&'static str, Ending, fn() -> ProcStatus);
+
+/// What is ended at once.
+const MIX: [Way; 4] = [
     ("echo ready >&3; exec sleep 60", Ending::Terminate, || killed(Signal::TERM)),
     ("echo ready >&3; exec sleep 60", Ending::Kill, || killed(Signal::KILL)),
     (r"trap 'exit 3' TERM; echo ready >&3; sleep 60 & wait", Ending::Terminate, || stopped(3)),
