@@ -57,11 +57,10 @@ async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
     let caller = caller::capture().map_err(|(doing, error)| anyhow::Error::from(error).context(doing))?;
     let mut calls = Vec::new();
     for index in 0..work.count {
-        // The library's places: the first in `app.slice` itself, the others in slices of their own.
-        let number = index.checked_sub(1).map(|after| after / PROCS_PER_SLICE);
-        let slice = match number {
-            Some(number) => SliceName::numbered(&token, u32::try_from(number)?),
-            None => SliceName::app(),
+        // The library's places: the first slice is `app.slice`, the others are its own.
+        let slice = match index / PROCS_PER_SLICE {
+            0 => SliceName::app(),
+            number => SliceName::numbered(&token, u32::try_from(number)?),
         };
         let context = LaunchContext {
             version,
@@ -74,7 +73,7 @@ async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
             extra: Vec::new(),
         };
         let mut aux = Vec::new();
-        if index % PROCS_PER_SLICE == 1 {
+        if index > 0 && index % PROCS_PER_SLICE == 0 {
             aux.push((slice.to_string(), slice_properties()));
         }
         if index == 0 {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::placement::{Place, Seat};
+use super::placement::Place;
 use super::run::SystemdRun;
+use super::slices::Seat;
 use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
 use crate::id::{SliceName, TieName, UnitName};
@@ -115,8 +116,7 @@ impl Attempt<'_> {
         match outcome {
             Ok((job, notes)) => {
                 self.shared.routes.accepted(&self.unit, job.id());
-                place.made();
-                Ok(Started { job, tie: place.tie.clone(), seat: place.seat.clone(), notes })
+                Ok(Started { job, tie: place.tie.clone(), seat: place.made(), notes })
             }
             Err(BusError::UnitExists { .. }) => Err(self.who_has_the_name().await),
             Err(refused) => Err(error::of_launch(self.spec.id(), refused)),

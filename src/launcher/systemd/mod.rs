@@ -10,6 +10,7 @@ mod properties;
 mod router;
 mod run;
 mod sighting;
+mod slices;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Where a unit goes: the slice it lies in, and the tie that ends it with this process.
+//! Where a unit goes: the tie that ends it with this process, and what has to be made for it and its slice.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::slices::{Offer, Seat, SliceHold, Slices};
 use crate::bus::{AuxUnit, Bus};
 use crate::id::{SliceName, TieName};
-use crate::spec::{Lifetime, defaults};
+use crate::spec::Lifetime;
 use crate::status::snapshot::Snapshot;
 use crate::sys::program;
 use crate::unit::{slice_properties, tie_plan};
@@ -34,36 +34,16 @@ pub(super) struct Placement {
     tie_doubt: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
     ties: u32,
     tie: Option<Tie>,
-    /// How many slices were made.
-    slices: u32,
-    slice: Option<Slice>,
-    /// Whether the first unit has its place. It lies in `app.slice` itself, for a launcher of one unit, such as a
-    /// `procunit run`, is better off without a slice of its own.
-    begun: bool,
+    slices: Slices,
 }
 
 struct Tie {
     name: TieName,
     /// The write end. The kernel closes it with this process; nothing is ever written.
     _held: OwnedFd,
-}
-
-/// The slice that is being filled. systemd goes slower with every unit that already lives in a slice (measured,
-/// 252: 270 starts a second with none, 143 with 3,000), so a slice takes a bounded number.
-struct Slice {
-    launched: usize,
-    hold: Arc<SliceHold>,
-}
-
-/// A reference on a slice. systemd stops an empty slice by itself, and would forget that it should: the reference
-/// keeps what it is in memory for the next unit in it.
-struct SliceHold {
-    name: SliceName,
-    bus: Bus,
 }
 
 /// Where one unit goes, and the units that have to be made for it in the same call.
@@ -73,38 +53,22 @@ pub(super) struct Place<'a> {
     pub(super) aux: Vec<AuxUnit>,
     /// The read end of a new tie's pipe.
     pub(super) tie_read: Option<OwnedFd>,
-    /// Counts the unit among those that keep the slice in being.
     pub(super) seat: Seat,
     /// Held while units are being made, so that nobody counts on them before they are there.
     making: Option<Making<'a>>,
 }
 
-/// A unit's part in keeping its slice in being.
-#[derive(Clone)]
-pub(super) struct Seat {
-    _hold: Option<Arc<SliceHold>>,
-}
-
-impl Drop for SliceHold {
-    fn drop(&mut self) {
-        // Without a runtime the connection goes too, and the reference with it.
-        if let Ok(runtime) = Handle::try_current() {
-            let (bus, name) = (self.bus.clone(), self.name.clone());
-            runtime.spawn(async move { bus.unref(name.as_str()).await });
-        }
-    }
-}
-
 struct Making<'a> {
     state: MutexGuard<'a, State>,
     tie: Option<Tie>,
-    slice: Option<Slice>,
+    slice: Option<Arc<SliceHold>>,
 }
 
 impl Placement {
     pub(super) fn new(token: String, bus: Bus) -> Self {
         let (slice_doubt, tie_doubt) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { token, bus, state: Mutex::default(), slice_doubt, tie_doubt }
+        let state = State { ties: 0, tie: None, slices: Slices::new(token.clone(), bus.clone()) };
+        Self { token, bus, state: Mutex::new(state), slice_doubt, tie_doubt }
     }
 
     /// Lets go of the tie, which ends what is attached.
@@ -147,14 +111,14 @@ impl Placement {
         if lifetime == Lifetime::Attached && self.tie_doubt.swap(false, Ordering::Relaxed) {
             self.check_tie(&mut state).await;
         }
+        if self.slice_doubt.swap(false, Ordering::Relaxed) {
+            state.slices.forget();
+        }
         let mut aux = Vec::new();
-        let (slice, seat, new_slice) = match self.seat(&mut state) {
-            Ok((slice, seat)) => (slice, seat, None),
-            Err(new) => {
-                aux.push(AuxUnit { name: new.hold.name.to_string(), properties: slice_properties() });
-                (new.hold.name.clone(), Seat { _hold: Some(Arc::clone(&new.hold)) }, Some(new))
-            }
-        };
+        let Offer { slice, seat, new: new_slice } = state.slices.seat();
+        if new_slice.is_some() {
+            aux.push(AuxUnit { name: slice.to_string(), properties: slice_properties() });
+        }
         let (tie, made) = match (&state.tie, lifetime) {
             (_, Lifetime::Detached) => (None, None),
             (Some(tie), Lifetime::Attached) => (Some(tie.name.clone()), None),
@@ -168,25 +132,6 @@ impl Placement {
         let (made, tie_read) = made.map_or((None, None), |(tie, read)| (Some(tie), Some(read)));
         let making = (!aux.is_empty()).then_some(Making { state, tie: made, slice: new_slice });
         Ok(Place { slice, tie, aux, tie_read, seat, making })
-    }
-
-    /// A seat in the slice that is being filled; a new slice where there is none, or it is full.
-    fn seat(&self, state: &mut State) -> Result<(SliceName, Seat), Slice> {
-        let doubt = self.slice_doubt.swap(false, Ordering::Relaxed);
-        if !std::mem::replace(&mut state.begun, true) {
-            return Ok((SliceName::app(), Seat { _hold: None }));
-        }
-        match &mut state.slice {
-            Some(slice) if slice.launched < defaults::PROCS_PER_SLICE && !doubt => {
-                slice.launched += 1;
-                Ok((slice.hold.name.clone(), Seat { _hold: Some(Arc::clone(&slice.hold)) }))
-            }
-            _ => {
-                let name = SliceName::numbered(&self.token, state.slices);
-                state.slices += 1;
-                Err(Slice { launched: 1, hold: Arc::new(SliceHold { name, bus: self.bus.clone() }) })
-            }
-        }
     }
 
     /// The tie's name, and the two ends of its pipe.
@@ -219,15 +164,16 @@ fn tie_program() -> Result<String, std::io::Error> {
 }
 
 impl Place<'_> {
-    /// The units that had to be made are there.
-    pub(super) fn made(&mut self) {
-        let Some(making) = self.making.take() else { return };
-        let Making { mut state, tie, slice } = making;
-        if tie.is_some() {
-            state.tie = tie;
+    /// The units that had to be made are there, and the seat is the unit's.
+    pub(super) fn made(self) -> Seat {
+        if let Some(Making { mut state, tie, slice }) = self.making {
+            if tie.is_some() {
+                state.tie = tie;
+            }
+            if let Some(slice) = slice {
+                state.slices.made(slice);
+            }
         }
-        if slice.is_some() {
-            state.slice = slice;
-        }
+        self.seat
     }
 }

@@ -1,9 +1,9 @@
 //! One held unit.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::placement::Seat;
+use super::slices::Seat;
 use super::{Shared, error, sighting};
 use crate::bus::{BusError, Whom};
 use crate::id::{ProcId, UnitName};
@@ -21,14 +21,14 @@ pub(super) struct SystemdRun {
     referenced: AtomicBool,
     /// Whether what was kept of it has been thrown away: what has the name since then is not it.
     discarded: AtomicBool,
-    /// Keeps the slice this launcher put it into counted as in use.
-    _seat: Option<Seat>,
+    /// Its place in a slice, until the hold is given up.
+    seat: Mutex<Option<Seat>>,
 }
 
 impl SystemdRun {
     pub(super) fn new(shared: Arc<Shared>, unit: UnitName, key: RunKey, seat: Option<Seat>) -> Self {
         let (referenced, discarded) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { shared, unit, key, referenced, discarded, _seat: seat }
+        Self { shared, unit, key, referenced, discarded, seat: Mutex::new(seat) }
     }
 
     async fn discard(&self) -> Result<(), BusError> {
@@ -117,6 +117,7 @@ impl ProcRun for SystemdRun {
                 return;
             }
             self.shared.close_route(&self.unit, self.key);
+            drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
             match self.shared.bus.unref(self.unit.as_str()).await {
                 Ok(()) | Err(BusError::NoSuchUnit { .. }) => {}
                 Err(error) => tracing::debug!(unit = %self.unit, %error, "not released"),
