@@ -15,7 +15,8 @@ use super::link::Calls;
 use super::path;
 use super::units::Generation;
 
-/// How long making one connection may take, its greeting and its matches included.
+/// How long connecting may take in all: the greetings, the matches and the manager's first answer. On a busy machine
+/// it takes tens of milliseconds; a manager that is reloading thousands of units answers within seconds.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Signals that may wait between the socket and the drain task, which takes them as fast as it is scheduled.

@@ -44,7 +44,6 @@ pub(super) async fn run(shared: Arc<Shared>, connect: Box<dyn Connect>, mut pair
         shared.lost(&why, &pair.calls);
         pair = reconnect(&*connect, pair).await;
         tracing::info!("reconnected to the user bus");
-        shared.link.up(pair.calls.clone());
         beside.spawn(after_reconnect(Arc::clone(&shared), pair.calls.clone()));
     }
 }
@@ -199,9 +198,9 @@ async fn reconnect(connect: &dyn Connect, old: Pair) -> Pair {
     }
 }
 
-/// Takes the references anew and then says that everything is back.
+/// Takes the references anew, lets calls through, and then says that everything is back.
 async fn after_reconnect(shared: Arc<Shared>, calls: Calls) {
-    match take_references(&shared, &calls).await {
+    match restore(&shared, &calls).await {
         // Lost again already; the next return will be told.
         Err(BusError::Disconnected { .. }) => {}
         Err(BusError::NotAUserManager { .. }) => {
@@ -215,11 +214,23 @@ async fn after_reconnect(shared: Arc<Shared>, calls: Calls) {
 /// A manager that re-executed itself still has the references of this connection; where a reconnection found
 /// none, this is when they are taken.
 async fn after_manager_came(shared: Arc<Shared>, calls: Calls) {
-    match take_references(&shared, &calls).await {
+    match restore(&shared, &calls).await {
         // It left again, or the connection did: what follows then says so.
         Err(BusError::Disconnected { .. } | BusError::NotAUserManager { .. }) => {}
         _ => shared.mailbox.push(BusEvent::ManagerBack),
     }
+}
+
+/// No call goes through before the references are there: a unit that a call ends in between would be forgotten with
+/// its end. A manager that is not on the bus yet has them taken when it comes.
+async fn restore(shared: &Shared, on: &Calls) -> Result<(), BusError> {
+    let taken = take_references(shared, on).await;
+    if let Err(BusError::Disconnected { .. } | BusError::NotAUserManager { .. }) = taken {
+        return taken;
+    }
+    shared.link.up(on.clone());
+    // Those that a call on the old connection was told of meanwhile.
+    take_references(shared, on).await
 }
 
 /// References each unit whose reference went with an earlier connection. A unit that is gone is no error here:

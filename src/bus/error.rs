@@ -1,6 +1,7 @@
 //! What a call on the bus can end with. Names and messages of the remote side are kept as they came.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use zbus::DBusError as _;
@@ -23,6 +24,23 @@ pub enum BusError {
         /// What went wrong there.
         #[source]
         source: WireError,
+    },
+    /// The bus at the address lets this user not in.
+    #[error("the user bus at {address} belongs to another user")]
+    Anothers {
+        /// Where it is.
+        address: BusAddress,
+        /// How it said so.
+        #[source]
+        source: WireError,
+    },
+    /// Something listens at the address, and does not answer.
+    #[error("the user bus at {address} does not answer; {} s were waited", after.as_secs())]
+    Silent {
+        /// Where it is.
+        address: BusAddress,
+        /// How long was waited.
+        after: Duration,
     },
     /// There is a bus, but nobody on it owns `org.freedesktop.systemd1`.
     #[error("no systemd user manager on the bus ({message})")]
@@ -103,10 +121,21 @@ pub enum BusError {
     },
 }
 
-/// What the bus library said; its type stays out of this one's interface.
-#[derive(Clone, thiserror::Error)]
-#[error(transparent)]
+/// What the bus library said; its type stays out of this one's interface. It has no source: its words say it all.
+#[derive(Clone)]
 pub struct WireError(zbus::Error);
+
+impl std::error::Error for WireError {}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            // Without the address, which the error around it names.
+            zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error) => error.fmt(f),
+            other => other.fmt(f),
+        }
+    }
+}
 
 impl fmt::Debug for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,6 +153,13 @@ impl BusError {
     /// What `error` says of connecting to `address`.
     pub(super) fn of_connecting(address: &BusAddress, error: zbus::Error) -> Self {
         match error {
+            zbus::Error::Connection(ref why, _) if why.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Anothers { address: address.clone(), source: error.into() }
+            }
+            // There is no other word for REJECTED in zbus 6.2.
+            zbus::Error::Handshake(ref why) if why.contains("rejected by the server") => {
+                Self::Anothers { address: address.clone(), source: error.into() }
+            }
             // The bus is there and said no, for instance because this user has too many connections.
             error @ (zbus::Error::FDO(_) | zbus::Error::MethodError(..)) => Self::of_call("Hello", "", error),
             other => Self::Unreachable { address: address.clone(), source: other.into() },

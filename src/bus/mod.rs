@@ -99,10 +99,18 @@ impl Bus {
     /// runs; a current-thread one will do.
     ///
     /// # Errors
-    /// [`BusError::Unreachable`] and [`BusError::NotAUserManager`] tell why there is nothing to talk to.
+    /// [`BusError::Unreachable`], [`BusError::Silent`] and [`BusError::NotAUserManager`] tell why there is nothing to
+    /// talk to.
     pub async fn connect(address: BusAddress) -> Result<Connected, BusError> {
         // Two handshakes make a large future, and callers await this one deep in theirs.
-        Box::pin(Self::connect_by(Box::new(address))).await
+        let connecting = Box::pin(Self::connect_by(Box::new(address.clone())));
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            // The bound of one step may be noticed in the same moment as that of the whole.
+            Err(_) | Ok(Err(BusError::TimedOut { .. })) => {
+                Err(BusError::Silent { address, after: CONNECT_TIMEOUT })
+            }
+            Ok(connected) => connected,
+        }
     }
 
     async fn connect_by(connect: Box<dyn Connect>) -> Result<Connected, BusError> {

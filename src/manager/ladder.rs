@@ -23,18 +23,25 @@ pub(super) struct Ladder {
     next: Option<Rung>,
     due_at: Instant,
     kill_at: Instant,
+    /// Set with the first try of SIGKILL.
+    give_up_at: Option<Instant>,
     kill_wait: Duration,
 }
+
+/// How long after a signal could not be delivered it is tried again. The way to the launcher is made again within
+/// tens of milliseconds, mostly.
+pub(super) const REDELIVER_AFTER: Duration = Duration::from_millis(100);
 
 impl Ladder {
     /// Begins with the stop signal now and SIGKILL after `grace`; gives up `kill_wait` after SIGKILL.
     pub(super) fn stop(now: Instant, grace: Duration, kill_wait: Duration) -> Self {
-        Self { next: Some(Rung::Stop), due_at: now, kill_at: later(now, grace), kill_wait }
+        let kill_at = later(now, grace);
+        Self { next: Some(Rung::Stop), due_at: now, kill_at, give_up_at: None, kill_wait }
     }
 
     /// Begins with SIGKILL now.
     pub(super) fn kill(now: Instant, kill_wait: Duration) -> Self {
-        Self { next: Some(Rung::Kill), due_at: now, kill_at: now, kill_wait }
+        Self { next: Some(Rung::Kill), due_at: now, kill_at: now, give_up_at: None, kill_wait }
     }
 
     /// Joins another wish to stop: the earlier deadline wins, and no second signal is sent. On a ladder that
@@ -59,6 +66,19 @@ impl Ladder {
         }
     }
 
+    /// `rung` was not delivered: it is due again, unless the one after it comes first.
+    pub(super) fn undelivered(&mut self, rung: Rung, now: Instant) {
+        let again = later(now, REDELIVER_AFTER);
+        let overtaken = match (rung, self.next) {
+            (Rung::Stop, Some(Rung::Kill)) => self.kill_at <= again,
+            (Rung::Kill, Some(Rung::GiveUp)) => self.give_up_at.is_some_and(|end| end <= again),
+            _ => true,
+        };
+        if !overtaken {
+            (self.next, self.due_at) = (Some(rung), again);
+        }
+    }
+
     /// When the next rung is due; `None` when the ladder has given up.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.next.map(|_| self.due_at)
@@ -69,7 +89,10 @@ impl Ladder {
         let rung = self.next.filter(|_| self.due_at <= now)?;
         (self.next, self.due_at) = match rung {
             Rung::Stop => (Some(Rung::Kill), self.kill_at),
-            Rung::Kill => (Some(Rung::GiveUp), later(now, self.kill_wait)),
+            Rung::Kill => {
+                let end = later(now, self.kill_wait);
+                (Some(Rung::GiveUp), *self.give_up_at.get_or_insert(end))
+            }
             Rung::GiveUp => (None, self.due_at),
         };
         Some(rung)
@@ -125,6 +148,33 @@ mod tests {
         assert_eq!(ladder.take_due(start + secs(1)), Some(Rung::Kill));
         ladder.join_kill(start + secs(2));
         assert_eq!(ladder.take_due(start + secs(2)), None, "SIGKILL is on its way");
+    }
+
+    #[test]
+    fn what_was_not_delivered_is_due_again_and_moves_no_deadline() {
+        let start = Instant::now();
+        let mut ladder = Ladder::stop(start, secs(1), KILL_WAIT);
+        assert_eq!(ladder.take_due(start), Some(Rung::Stop));
+        ladder.undelivered(Rung::Stop, start);
+        assert_eq!(ladder.due_at(), Some(start + REDELIVER_AFTER));
+        assert_eq!(ladder.take_due(start + REDELIVER_AFTER), Some(Rung::Stop));
+        ladder.undelivered(Rung::Stop, start + secs(1) - REDELIVER_AFTER);
+        assert_eq!(ladder.take_due(start + secs(1)), Some(Rung::Kill), "the deadline comes first");
+        ladder.undelivered(Rung::Stop, start + secs(1));
+        ladder.undelivered(Rung::Kill, start + secs(2));
+        assert_eq!(ladder.take_due(start + secs(3)), Some(Rung::Kill));
+        ladder.undelivered(Rung::Kill, start + secs(6));
+        assert_eq!(ladder.take_due(start + secs(6)), Some(Rung::GiveUp));
+    }
+
+    #[test]
+    fn a_kill_overtakes_a_stop_that_was_not_delivered() {
+        let start = Instant::now();
+        let mut ladder = Ladder::stop(start, secs(10), KILL_WAIT);
+        assert_eq!(ladder.take_due(start), Some(Rung::Stop));
+        ladder.undelivered(Rung::Stop, start);
+        ladder.join_kill(start);
+        assert_eq!(ladder.take_due(start), Some(Rung::Kill));
     }
 
     #[test]

@@ -482,27 +482,35 @@ impl Task {
                 self.settle_next();
             }
             Outcome::Adopted { key, result } => self.on_adopted(key, result),
-            Outcome::StopDelivered { key, result } => self.on_delivered(key, result, false),
-            Outcome::KillDelivered { key, result } => self.on_delivered(key, result, true),
+            Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),
+            Outcome::KillDelivered { key, result } => self.on_delivered(key, result, Rung::Kill),
             Outcome::Survivors { key, pids } => self.on_survivors(key, &pids),
             Outcome::Settled { key, details } => self.on_settled(key, details),
             Outcome::Details { key, details, reply } => self.on_details(key, details.as_ref(), reply),
         }
     }
 
-    fn on_delivered(&mut self, key: RunKey, result: Result<(), DeliverError>, kill: bool) {
+    fn on_delivered(&mut self, key: RunKey, result: Result<(), DeliverError>, rung: Rung) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                entry.note_delivered(kill);
+                entry.undelivered = None;
+                entry.note_delivered(rung == Rung::Kill);
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
             // Its end is on the way as a fact.
             Err(DeliverError::Gone) => {}
             Err(error) => {
-                tracing::warn!(id = %entry.id, %error, kill, "a signal was not delivered");
+                if entry.undelivered.is_none() {
+                    tracing::warn!(id = %entry.id, %error, ?rung, "not delivered; it is tried again");
+                }
+                let lasting = matches!(error, DeliverError::Unsupported(_));
                 entry.undelivered = Some(error);
+                if let Some(ladder) = entry.ladder.as_mut().filter(|_| !lasting) {
+                    ladder.undelivered(rung, Instant::now());
+                    self.reschedule(key);
+                }
             }
         }
     }

@@ -1,9 +1,12 @@
 //! Which launcher to use, and the manager on it.
 
-use anyhow::Context as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
 use procunit::ProcManager;
 use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
+use tokio::time::timeout;
 
 use crate::args::{Global, LauncherKind};
 use crate::show;
@@ -16,17 +19,28 @@ pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
     Ok(ProcManager::new(launcher))
 }
 
+/// How long a bus may hang before `auto` does without it. Where a user manager is needed, the bus has longer.
+const AUTO_WAIT: Duration = Duration::from_secs(5);
+
+async fn soon() -> anyhow::Result<SystemdLauncher> {
+    match timeout(AUTO_WAIT, SystemdLauncher::connect()).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => bail!("the user bus does not answer; {} s were waited", AUTO_WAIT.as_secs()),
+    }
+}
+
 /// The manager for an attached proc: where no user manager answers, `auto` says so in one line and falls back to
 /// plain child processes.
 pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager> {
     match global.launcher {
         LauncherKind::Systemd => systemd().await,
         LauncherKind::Native => native(),
-        LauncherKind::Auto => match SystemdLauncher::connect().await {
+        LauncherKind::Auto => match soon().await {
             Ok(launcher) => Ok(ProcManager::new(launcher)),
             Err(error) => {
                 show::say(format_args!(
-                    "procunit: {error}; running it as a plain child process: no unit, no journal, no cgroup"
+                    "procunit: {error:#}; running it as a plain child process: no unit, no journal, no cgroup \
+                     (`procunit doctor` says what to do)"
                 ));
                 native()
             }
@@ -37,9 +51,7 @@ pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager>
 /// The manager for a detached proc, which only a user manager can keep.
 pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager> {
     if global.launcher == LauncherKind::Native {
-        anyhow::bail!(
-            "the native launcher cannot keep a detached proc; run it attached, or with a user manager"
-        );
+        bail!("the native launcher cannot keep a detached proc; run it attached, or with a user manager");
     }
     systemd().await
 }
@@ -47,7 +59,7 @@ pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager>
 /// The manager for procs that somebody started before. Only units can be found again.
 pub(crate) async fn for_known(global: &Global) -> anyhow::Result<ProcManager> {
     if global.launcher == LauncherKind::Native {
-        anyhow::bail!("procs of the native launcher are known only to what started them");
+        bail!("procs of the native launcher are known only to what started them");
     }
     systemd().await
 }

@@ -117,7 +117,13 @@ fn unreachable(error: &BusError) -> Check {
             "this bus has no systemd behind it: unset DBUS_SESSION_BUS_ADDRESS (dbus-run-session sets it), or \
              install dbus-user-session"
         }
-        BusError::AccessDenied { .. } => "this bus belongs to another user; run as that user",
+        BusError::Anothers { .. } | BusError::AccessDenied { .. } => {
+            "run as that user, or set XDG_RUNTIME_DIR=/run/user/$(id -u) and unset DBUS_SESSION_BUS_ADDRESS"
+        }
+        BusError::Silent { .. } => {
+            "`systemctl --user status` tells whether the user manager hangs, too; as root, `systemctl restart \
+             user@UID.service` restarts it with all it runs"
+        }
         _ => "see the message; `systemctl --user status` may say more",
     };
     let mut found = error.to_string();
