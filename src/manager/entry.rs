@@ -52,8 +52,10 @@ pub(super) struct Entry {
     pub(super) ladder: Option<Ladder>,
     /// Why we first asked it to end.
     pub(super) asked: Option<Asked>,
-    /// Whether SIGKILL of ours was delivered.
-    pub(super) escalated: bool,
+    /// Whether SIGKILL of ours is on its way or was delivered.
+    pub(super) kill_sent: bool,
+    /// Whether SIGKILL of ours was delivered before the end.
+    pub(super) kill_delivered: bool,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
@@ -79,7 +81,8 @@ impl Entry {
             view: watch::Sender::new(view),
             ladder: None,
             asked: None,
-            escalated: false,
+            kill_sent: false,
+            kill_delivered: false,
             limit_at: None,
             scheduled: None,
             sweeping: false,
@@ -94,8 +97,11 @@ impl Entry {
         self.machine.status().is_exit()
     }
 
-    pub(super) fn died_by(&self, by: Signal) -> bool {
-        matches!(self.machine.status(), ProcStatus::Killed { signal, .. } if *signal == by)
+    /// Whether SIGKILL of ours was needed. The end that it brought may be known before the word of its delivery.
+    fn escalated(&self) -> bool {
+        let by_kill =
+            matches!(self.machine.status(), ProcStatus::Killed { signal, .. } if *signal == Signal::KILL);
+        self.kill_delivered || (self.kill_sent && by_kill)
     }
 
     /// The run, while it is held and something may be left of it.
@@ -159,7 +165,7 @@ impl Entry {
             machine: &self.machine,
             history: &self.history,
             asked: self.asked.as_ref(),
-            escalated: self.escalated,
+            escalated: self.escalated(),
             details,
             runtime_max: self.terms.runtime_max,
             notes: &self.notes,

@@ -20,7 +20,6 @@ use crate::launcher::{
     AdoptError, Adopted, DeliverError, Fact, Facts, LaunchError, Launched, ProcLauncher, ProcRun, RunKey,
 };
 use crate::report::{Asked, Report, label_of};
-use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -393,8 +392,11 @@ impl Task {
         self.reschedule(key);
     }
 
-    fn act(&self, key: RunKey, run: Arc<dyn ProcRun>, rung: Rung) {
+    fn act(&mut self, key: RunKey, run: Arc<dyn ProcRun>, rung: Rung) {
         let outcomes = self.outcomes.0.clone();
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.kill_sent |= rung == Rung::Kill;
+        }
         tokio::spawn(async move {
             let outcome = match rung {
                 Rung::Stop => Outcome::StopDelivered { key, result: run.stop().await },
@@ -421,13 +423,12 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                // The end that follows from it may have come before the word of its delivery.
-                entry.escalated |= kill && (!entry.is_over() || entry.died_by(Signal::KILL));
+                entry.kill_delivered |= kill && !entry.is_over();
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
             // Its end is on the way as a fact.
-            Err(DeliverError::Gone) => {}
+            Err(DeliverError::Gone) => entry.kill_sent &= !kill,
             Err(error) => {
                 tracing::warn!(id = %entry.id, %error, kill, "a signal was not delivered");
                 entry.undelivered = Some(error);
