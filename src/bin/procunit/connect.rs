@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use procunit::ProcManager;
+use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 
 use crate::args::{Global, LauncherKind};
@@ -42,5 +43,5 @@ pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager>
 }
 
 fn native() -> anyhow::Result<ProcManager> {
-    anyhow::bail!("not yet")
+    Ok(ProcManager::new(NativeLauncher::new()?))
 }
