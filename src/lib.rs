@@ -9,6 +9,8 @@
 pub mod bus;
 pub mod id;
 #[cfg(feature = "runtime")]
+pub mod journal;
+#[cfg(feature = "runtime")]
 pub mod launcher;
 #[cfg(feature = "runtime")]
 pub mod manager;

@@ -101,7 +101,8 @@ impl Bus {
     /// # Errors
     /// [`BusError::Unreachable`] and [`BusError::NotAUserManager`] tell why there is nothing to talk to.
     pub async fn connect(address: BusAddress) -> Result<Connected, BusError> {
-        Self::connect_by(Box::new(address)).await
+        // Two handshakes make a large future, and callers await this one deep in theirs.
+        Box::pin(Self::connect_by(Box::new(address))).await
     }
 
     async fn connect_by(connect: Box<dyn Connect>) -> Result<Connected, BusError> {

@@ -51,6 +51,12 @@ pub trait ProcLauncher: Send + Sync + 'static {
 
     /// What is there of this user's procs, held by anybody or by nobody. Changes nothing and takes no hold.
     fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>>;
+
+    /// How many ended procs of this user are kept until they are reaped, without a look at each: for a bound, not
+    /// for a report. A launcher that keeps none need not say so.
+    fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
+        Box::pin(async { Ok(0) })
+    }
 }
 
 /// One run of a proc, held. Dropping it gives up the hold and ends nothing.

@@ -35,7 +35,7 @@ pub(super) enum Hold {
     Launching,
     /// Held, alive or not.
     Held(Arc<dyn ProcRun>),
-    /// Over and nothing left: its last figures are being read and the hold given up.
+    /// Over and nothing left: its last figures are being read and the hold given up, or will be.
     Settling(Arc<dyn ProcRun>),
     /// Given up; this is what is known of it for good.
     Settled { run: Arc<dyn ProcRun>, details: Option<Box<UnitDetails>> },
@@ -54,12 +54,14 @@ pub(super) struct Entry {
     pub(super) asked: Option<Asked>,
     /// Whether SIGKILL of ours is on its way or was delivered.
     pub(super) kill_sent: bool,
-    /// Whether SIGKILL of ours was delivered before the end.
-    pub(super) kill_delivered: bool,
+    /// Whether SIGKILL of ours was delivered.
+    pub(super) escalated: bool,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
     pub(super) scheduled: Option<Instant>,
+    /// Whether its caller went away during the launch, so that nobody will ever ask for it.
+    pub(super) abandoned: bool,
     /// Whether what it left is being ended.
     pub(super) sweeping: bool,
     pub(super) end_waiters: Vec<EndReply>,
@@ -82,9 +84,10 @@ impl Entry {
             ladder: None,
             asked: None,
             kill_sent: false,
-            kill_delivered: false,
+            escalated: false,
             limit_at: None,
             scheduled: None,
+            abandoned: false,
             sweeping: false,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
@@ -95,13 +98,6 @@ impl Entry {
 
     pub(super) fn is_over(&self) -> bool {
         self.machine.status().is_exit()
-    }
-
-    /// Whether SIGKILL of ours was needed. The end that it brought may be known before the word of its delivery.
-    fn escalated(&self) -> bool {
-        let by_kill =
-            matches!(self.machine.status(), ProcStatus::Killed { signal, .. } if *signal == Signal::KILL);
-        self.kill_delivered || (self.kill_sent && by_kill)
     }
 
     /// The run, while it is held and something may be left of it.
@@ -146,6 +142,19 @@ impl Entry {
         });
     }
 
+    /// Notes that a stop or SIGKILL of ours was delivered.
+    ///
+    /// The answer that says so and the end that followed travel on two connections: when the answer is read
+    /// second, the end itself tells whether it is what had been asked for.
+    pub(super) fn note_delivered(&mut self, kill: bool) {
+        let (over, killed) = (self.is_over(), self.was_killed());
+        self.escalated |= kill && (!over || killed);
+    }
+
+    fn was_killed(&self) -> bool {
+        matches!(self.machine.status(), ProcStatus::Killed { signal: Signal::KILL, .. })
+    }
+
     /// When this entry next wants to be looked at.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let rung = self.ladder.as_ref().and_then(Ladder::due_at);
@@ -156,6 +165,9 @@ impl Entry {
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
+        // The end may even be asked about before the answer is read.
+        let escalated = self.escalated || (self.kill_sent && self.was_killed());
+        let delivered = self.machine.stop_delivered() || escalated;
         Report::of_run(&RunFacts {
             id: &self.id,
             unit: self.last_held().and_then(|run| run.unit().cloned()),
@@ -164,8 +176,8 @@ impl Entry {
             lifetime: self.terms.lifetime,
             machine: &self.machine,
             history: &self.history,
-            asked: self.asked.as_ref(),
-            escalated: self.escalated(),
+            asked: self.asked.as_ref().filter(|_| delivered),
+            escalated,
             details,
             runtime_max: self.terms.runtime_max,
             notes: &self.notes,

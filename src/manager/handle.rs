@@ -87,7 +87,8 @@ impl ProcHandle {
 
     /// Resolves with the end; at once if it is over. Many may wait.
     ///
-    /// It resolves as soon as the main process's end is known; processes it left may still be being swept.
+    /// It resolves as soon as the main process's end is known; processes it left may still be being swept, see
+    /// [`Self::gone`].
     ///
     /// # Errors
     /// [`WaitError::Closed`] where the manager is gone and the proc was not over.
@@ -95,6 +96,15 @@ impl ProcHandle {
         let mut view = self.view.clone();
         let ended = view.wait_for(|view| view.status.is_exit()).await.map_err(|_| WaitError::Closed)?;
         Ok(ended.status.clone())
+    }
+
+    /// Resolves with the end once nothing of the proc is left: what the main process left behind is ended by
+    /// systemd (attached) or by this manager (detached).
+    ///
+    /// # Errors
+    /// [`TerminateError::TimedOut`] where leftovers outlive SIGKILL, [`TerminateError::Closed`].
+    pub async fn gone(&self) -> Result<ProcStatus, TerminateError> {
+        self.ask(|reply| Command::Gone { key: self.key, reply }).await?
     }
 
     /// Ends the proc: the stop signal to the whole tree now, SIGKILL after `grace` (the spec's stop timeout when

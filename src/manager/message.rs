@@ -29,6 +29,8 @@ pub(super) enum Command {
     Terminate { key: RunKey, grace: Option<Duration>, reason: String, reply: EndReply },
     /// End a proc at once.
     Kill { key: RunKey, reply: EndReply },
+    /// Say its end once nothing of it is left.
+    Gone { key: RunKey, reply: EndReply },
     /// Send a signal.
     Signal { key: RunKey, signal: Signal, to: Target, reply: oneshot::Sender<Result<(), DeliverError>> },
     /// Say everything that is known of a proc.
@@ -51,7 +53,7 @@ pub(super) enum Outcome {
     StopDelivered { key: RunKey, result: Result<(), DeliverError> },
     /// The delivery of SIGKILL.
     KillDelivered { key: RunKey, result: Result<(), DeliverError> },
-    /// The processes left when the ladder gave up.
+    /// The processes left when the ladder, or what ends leftovers, gave up.
     Survivors { key: RunKey, pids: Vec<u32> },
     /// The last figures of a run, whose hold has been given up.
     Settled { key: RunKey, details: Option<UnitDetails> },

@@ -2,6 +2,7 @@
 //!
 //! It knows launchers by their traits alone: no bus, no kernel here.
 
+mod backlog;
 mod entry;
 mod error;
 mod handle;
@@ -95,6 +96,14 @@ impl ProcManager {
         let now = std::time::SystemTime::now().into();
         let sightings = self.launcher.survey().await?;
         Ok(sightings.iter().map(|sighting| Report::of_seen(&self.seen(sighting), now)).collect())
+    }
+
+    /// How many ended procs of this user the launcher keeps until they are reaped. Cheaper than a survey.
+    ///
+    /// # Errors
+    /// [`SurveyError`] where the launcher cannot be asked.
+    pub async fn ended_kept(&self) -> Result<usize, SurveyError> {
+        self.launcher.ended_kept().await
     }
 
     fn seen<'a>(&'a self, sighting: &'a Sighting) -> SeenProc<'a> {

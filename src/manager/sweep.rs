@@ -4,49 +4,47 @@
 //! unit would end them, and would lose the exit status with them: exit 0 and death by TERM are forgotten
 //! (measured, 252). So they are signalled, and the unit stays to be read.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::launcher::{Facts, ProcRun, Target};
+use crate::launcher::{ProcRun, Target};
 use crate::signal::Signal;
 use crate::spec::defaults;
-use crate::status::machine::Event;
 
 /// How often the processes left are looked at. No signal tells when the last one goes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Ends every process of an ended proc: TERM and CONT now, SIGKILL after `grace`. Tells when none is left.
-pub(super) async fn sweep(run: Arc<dyn ProcRun>, grace: Duration, facts: Facts) {
-    if empty(&*run).await {
-        return facts.send(Event::TreeGone);
+/// Ends every process of an ended proc: TERM and CONT now, SIGKILL after `grace`. The error is what outlived that;
+/// none where it cannot be told.
+pub(super) async fn sweep(run: &dyn ProcRun, grace: Duration) -> Result<(), Vec<u32>> {
+    if run.processes().await.is_some_and(|left| left.is_empty()) {
+        return Ok(());
     }
     // A process that went in between is no fault; what is left is what counts.
     let _ = run.signal(Signal::TERM, Target::Tree).await;
     let _ = run.signal(Signal::CONT, Target::Tree).await;
-    if !empty_within(&*run, grace).await {
-        let _ = run.kill().await;
-        if !empty_within(&*run, defaults::KILL_WAIT).await {
-            return tracing::warn!(unit = ?run.unit(), "processes that the main process left are still there");
-        }
+    if empty_within(run, grace).await.is_ok() {
+        return Ok(());
     }
-    facts.send(Event::TreeGone);
+    let _ = run.kill().await;
+    let swept = empty_within(run, defaults::KILL_WAIT).await;
+    if let Err(pids) = &swept {
+        tracing::warn!(unit = ?run.unit(), ?pids, "what the main process left is still there after SIGKILL");
+    }
+    swept
 }
 
-async fn empty_within(run: &dyn ProcRun, bound: Duration) -> bool {
+async fn empty_within(run: &dyn ProcRun, bound: Duration) -> Result<(), Vec<u32>> {
     let until = Instant::now() + bound;
     loop {
-        if empty(run).await {
-            return true;
+        let left = run.processes().await;
+        if left.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
         }
         if Instant::now() >= until {
-            return false;
+            return Err(left.unwrap_or_default());
         }
         sleep(LOOK_EVERY).await;
     }
-}
-
-async fn empty(run: &dyn ProcRun) -> bool {
-    run.processes().await.is_some_and(|pids| pids.is_empty())
 }

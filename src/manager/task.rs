@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::backlog::Backlog;
 use super::entry::{Entry, Hold, Terms};
 use super::error::TerminateError;
 use super::handle::ProcHandle;
@@ -43,6 +44,8 @@ pub(super) struct Task {
     /// Launches whose id is over and not settled yet: they follow when it is.
     queued: HashMap<RunKey, Vec<(Box<ProcSpec>, SpawnReply)>>,
     deadlines: BTreeSet<(Instant, RunKey)>,
+    /// Runs that are over and still held.
+    backlog: Backlog,
     /// Settled runs, oldest first: the exit records.
     settled: VecDeque<RunKey>,
     next_key: u64,
@@ -66,6 +69,7 @@ impl Task {
             adopting: HashMap::new(),
             queued: HashMap::new(),
             deadlines: BTreeSet::new(),
+            backlog: Backlog::default(),
             settled: VecDeque::new(),
             next_key: 0,
         }
@@ -74,7 +78,8 @@ impl Task {
     /// Runs until every [`super::ProcManager`] of it is dropped.
     pub(super) async fn run(mut self) {
         loop {
-            let due = self.deadlines.first().map(|&(at, _)| at);
+            let deadline = self.deadlines.first().map(|&(at, _)| at);
+            let due = deadline.into_iter().chain(self.backlog.due_at()).min();
             tokio::select! {
                 // Facts first: the answer to a launch follows every fact that led to it.
                 biased;
@@ -121,6 +126,7 @@ impl Task {
                 entry.ladder.get_or_insert_with(|| Ladder::kill(now, defaults::KILL_WAIT)).join_kill(now);
                 self.climb(key, now);
             }
+            Command::Gone { key, reply } => self.tell_when_gone(key, reply),
             Command::Signal { key, signal, to, reply } => {
                 let run = self.entries.get(&key).and_then(Entry::held);
                 tokio::spawn(async move {
@@ -131,7 +137,7 @@ impl Task {
                 });
             }
             Command::Report { key, reply } => self.report(key, reply),
-            Command::Reap { key, reply } => self.reap(key, reply),
+            Command::Reap { key, reply } => self.discard(key, Some(reply)),
         }
     }
 
@@ -163,13 +169,18 @@ impl Task {
     // Starting
 
     fn spawn(&mut self, spec: Box<ProcSpec>, reply: SpawnReply) {
+        // Its caller went away while it waited its turn.
+        if reply.is_closed() {
+            return;
+        }
         let id = spec.id().clone();
         if let Some((&key, entry)) = self.newest.get(&id).and_then(|key| self.entries.get_key_value(key)) {
             match (&entry.hold, entry.is_over()) {
                 (Hold::Settled { .. }, _) => {}
                 // Its id is free as soon as it is over; its unit's name only once the hold is given up.
                 (_, true) if entry.terms.lifetime == Lifetime::Attached => {
-                    return self.queued.entry(key).or_default().push((spec, reply));
+                    self.queued.entry(key).or_default().push((spec, reply));
+                    return self.settle_now(key);
                 }
                 _ => return drop(reply.send(Err(LaunchError::AlreadyExists { id }))),
             }
@@ -201,9 +212,11 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
+        entry.abandoned = reply.is_closed();
         let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
         entry.limit_at = ours.map(|limit| Instant::now() + limit);
-        self.settle_if_gone(key);
+        // Its end may have come before this answer; what follows from one needs the hold.
+        self.after_fact(key);
         // A wish that came during the launch is due now.
         self.climb(key, Instant::now());
         let handle = self.handle(key);
@@ -213,8 +226,13 @@ impl Task {
         }
     }
 
+    /// Ends what nobody will ever ask for, and leaves nothing of it.
     fn end_abandoned(&mut self, key: RunKey) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.is_over()) else { return };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.abandoned = true;
+        if entry.is_over() {
+            return self.discard(key, None);
+        }
         let now = Instant::now();
         entry.asked = Some(Asked::Reason("its caller went away during the launch".to_owned()));
         entry.ladder = Some(Ladder::kill(now, defaults::KILL_WAIT));
@@ -294,6 +312,16 @@ impl Task {
         self.settle_if_gone(key);
     }
 
+    fn tell_when_gone(&mut self, key: RunKey, reply: EndReply) {
+        let Some(entry) = self.entries.get_mut(&key) else { return refuse_over(None, reply) };
+        match entry.hold {
+            Hold::Launching | Hold::Held(_) => entry.end_waiters.push(reply),
+            Hold::Settling(_) | Hold::Settled { .. } => {
+                let _ = reply.send(Ok(entry.machine.status().clone()));
+            }
+        }
+    }
+
     /// systemd sweeps what an attached proc leaves; a detached unit stays up with it, so this manager does.
     fn sweep_leftovers(&mut self, key: RunKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
@@ -302,8 +330,14 @@ impl Task {
         }
         if let Hold::Held(run) = &entry.hold {
             entry.sweeping = true;
-            let facts = Facts { key, to: self.facts.0.clone() };
-            tokio::spawn(sweep(Arc::clone(run), entry.terms.stop.timeout, facts));
+            let (run, grace) = (Arc::clone(run), entry.terms.stop.timeout);
+            let (facts, outcomes) = (Facts { key, to: self.facts.0.clone() }, self.outcomes.0.clone());
+            tokio::spawn(async move {
+                match sweep(&*run, grace).await {
+                    Ok(()) => facts.send(Event::TreeGone),
+                    Err(pids) => drop(outcomes.send(Outcome::Survivors { key, pids })),
+                }
+            });
         }
     }
 
@@ -317,23 +351,49 @@ impl Task {
             return;
         }
         let Hold::Held(run) = &entry.hold else { return };
-        let run = Arc::clone(run);
-        entry.hold = Hold::Settling(Arc::clone(&run));
+        entry.hold = Hold::Settling(Arc::clone(run));
         entry.ladder = None;
         for waiter in entry.end_waiters.drain(..) {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
-        let outcomes = self.outcomes.0.clone();
+        self.backlog.add(key, Instant::now());
         self.reschedule(key);
+        if self.queued.contains_key(&key) { self.settle_now(key) } else { self.settle_next() }
+    }
+
+    /// Settles what the backlog gives out.
+    fn settle_next(&mut self) {
+        let (launching, now) = (!self.launching.is_empty(), Instant::now());
+        while let Some(key) = self.backlog.take(launching, now) {
+            self.settle(key);
+        }
+    }
+
+    /// Settles this one, which somebody waits for, if it is not under way.
+    fn settle_now(&mut self, key: RunKey) {
+        if self.backlog.take_this(key) {
+            self.settle(key);
+        }
+    }
+
+    fn settle(&self, key: RunKey) {
+        let outcomes = self.outcomes.0.clone();
+        let entry = self.entries.get(&key);
+        let run = entry.and_then(Entry::held);
+        let discard = entry.is_some_and(|entry| entry.abandoned);
         tokio::spawn(async move {
-            let details = run.usage().await;
-            // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
-            run.release(false).await;
+            let mut details = None;
+            if let Some(run) = run {
+                details = run.usage().await;
+                // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
+                run.release(discard).await;
+            }
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
     }
 
     fn on_settled(&mut self, key: RunKey, details: Option<UnitDetails>) {
+        self.backlog.done();
         if let Some(entry) = self.entries.get_mut(&key) {
             let report = entry.report(self.launcher.name(), details.as_ref());
             for waiter in entry.report_waiters.drain(..) {
@@ -352,6 +412,7 @@ impl Task {
         for (spec, reply) in self.queued.remove(&key).unwrap_or_default() {
             self.spawn(spec, reply);
         }
+        self.settle_next();
     }
 
     // Ending
@@ -378,6 +439,7 @@ impl Task {
             }
             self.climb(key, now);
         }
+        self.settle_next();
     }
 
     /// Does what the ladder says is due, and notes when it wants to be asked again.
@@ -409,7 +471,10 @@ impl Task {
 
     fn on_outcome(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Launched { key, result } => self.on_launched(key, result),
+            Outcome::Launched { key, result } => {
+                self.on_launched(key, result);
+                self.settle_next();
+            }
             Outcome::Adopted { key, result } => self.on_adopted(key, result),
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, false),
             Outcome::KillDelivered { key, result } => self.on_delivered(key, result, true),
@@ -423,7 +488,7 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                entry.kill_delivered |= kill && !entry.is_over();
+                entry.note_delivered(kill);
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
@@ -457,8 +522,10 @@ impl Task {
             Hold::Launching => {
                 let _ = reply.send(Some(entry.report(launcher, None)));
             }
-            // Its last figures are on the way.
-            Hold::Settling(_) => entry.report_waiters.push(reply),
+            Hold::Settling(_) => {
+                entry.report_waiters.push(reply);
+                self.settle_now(key);
+            }
             Hold::Held(run) => {
                 let (run, outcomes) = (Arc::clone(run), self.outcomes.0.clone());
                 tokio::spawn(async move {
@@ -474,12 +541,13 @@ impl Task {
         let _ = reply.send(report);
     }
 
-    fn reap(&mut self, key: RunKey, reply: oneshot::Sender<()>) {
+    /// Gives up what the launcher keeps of an ended proc.
+    fn discard(&self, key: RunKey, reply: Option<oneshot::Sender<()>>) {
         let over = self.entries.get(&key).filter(|entry| entry.is_over());
         let Some(run) = over.and_then(Entry::last_held) else { return };
         tokio::spawn(async move {
             run.release(true).await;
-            let _ = reply.send(());
+            let _ = reply.map(|reply| reply.send(()));
         });
     }
 

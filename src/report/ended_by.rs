@@ -9,6 +9,10 @@ use crate::status::observe::Ended;
 
 /// Why we asked a proc to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "runtime", test)),
+    expect(dead_code, reason = "only managers have runs to tell of")
+)]
 pub(crate) enum Asked {
     /// A caller did, for this reason.
     Reason(String),

@@ -28,6 +28,10 @@ pub fn tie_plan(tie: &TieName, program: &str, slice: &SliceName) -> (String, Vec
         Property::new("CollectMode", "inactive-or-failed"),
         Property::new("KillMode", "control-group"),
         Property::new("TimeoutStopUSec", super::micros(STOP_TIMEOUT)),
+        // One start and never another: the start of a proc that is tied to it while somebody stops it would start it
+        // again, without the pipe (seen on 257).
+        Property::new("StartLimitIntervalUSec", u64::MAX),
+        Property::new("StartLimitBurst", 1_u32),
     ];
     (tie.as_str().to_owned(), properties)
 }

@@ -103,14 +103,9 @@ impl<'a> Take<'a> {
             Step::Up => self.until("exec", |seen, _| sub(seen) == Some("running")).await,
             Step::Over => self.until("the end", |seen, _| seen.service.exec_main_code > Some(0)).await,
             Step::Sub(state) => {
-                let there = |seen: &Snapshot, _| sub(seen) == Some(state) && seen.unit.job == Some(0);
-                // The job that leads there may go before or after the state comes.
-                let during = |seen: &Snapshot, _| sub(seen) == Some(state);
-                if state == "start" {
-                    self.until(state, during).await
-                } else {
-                    self.until(state, there).await
-                }
+                // A job that led there goes with or after the last change; that of a start is there throughout.
+                let settled = |seen: &Snapshot| state == "start" || seen.unit.job == Some(0);
+                self.until(state, |seen, _| sub(seen) == Some(state) && settled(seen)).await;
             }
             Step::OtherRun => {
                 let other = |seen: &Snapshot, first: Option<InvocationId>| {

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use procunit::signal::Signal;
-use procunit::time::{Span, parse_span};
+use procunit::status::StatusKind;
+use procunit::time::{Span, Timestamp, parse_span};
 
 /// Launch programs as transient systemd user services and keep hold of them.
 #[derive(Debug, Parser)]
@@ -18,15 +20,34 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
+impl Args {
+    /// Ends the command where the output format is not one of the verb's.
+    pub(crate) fn check(&self) {
+        let logs = matches!(self.verb, Verb::Logs(_));
+        let known = match self.global.output {
+            Format::Short | Format::Cat => logs,
+            Format::Name => !logs,
+            Format::Table | Format::Wide | Format::Json | Format::Jsonl => true,
+        };
+        let formats = if logs { "short, cat, json and jsonl" } else { "table, wide, json, jsonl and name" };
+        if !known {
+            let told = format!("this output format is not one of {formats}");
+            Self::command().error(ErrorKind::InvalidValue, told).exit();
+        }
+    }
+}
+
 /// What every verb takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// What starts procs: systemd where its user manager answers and plain child processes elsewhere (auto), or
     /// one of the two
     #[arg(long, global = true, env = "PROCUNIT_LAUNCHER", value_name = "auto|systemd|native", default_value = "auto",
           value_parser = launcher)]
     pub(crate) launcher: LauncherKind,
-    /// Show data as a table, a wider table, one JSON value, a JSON value per line, or names alone
+    /// Show data as a table, a wider table, one JSON value, a JSON value per line, or names alone; for logs: short,
+    /// cat, json or jsonl
     #[arg(short, long, global = true, value_enum, default_value_t)]
     pub(crate) output: Format,
     /// Use colours
@@ -43,10 +64,152 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Run(Box<RunArgs>),
+    Ps(PsArgs),
+    Status(StatusArgs),
+    Logs(LogsArgs),
+    Wait(WaitArgs),
+    Stop(StopArgs),
+    Kill(KillArgs),
+    Rm(RmArgs),
     /// Check what launching needs on this host, and say what to do about what is missing
     ///
     /// Exits with 0 only if launching works; a program is launched to find out.
     Doctor,
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Where to
+        dir: PathBuf,
+    },
+}
+
+/// Which procs are meant. The same on every verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Selectors {
+    /// A name, a pattern ('web-*'), all of a group (shop/), or all of a kind in a group (shop/web)
+    #[arg(value_name = "SEL", required_unless_present = "all")]
+    pub(crate) sel: Vec<String>,
+    /// Every proc
+    #[arg(long, conflicts_with = "sel")]
+    pub(crate) all: bool,
+}
+
+/// List procs
+///
+/// Without -a or a selection, only what is not over, and what left processes behind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PsArgs {
+    /// A name, a pattern ('web-*'), all of a group (shop/), or all of a kind in a group (shop/web); ended ones
+    /// included
+    #[arg(value_name = "SEL")]
+    pub(crate) sel: Vec<String>,
+    /// Ended ones, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only those in this state; repeat for more
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    pub(crate) state: Vec<StatusKind>,
+}
+
+/// Show everything that is known of procs
+///
+/// Exit codes: 0 when all are running, 3 when one is not, 4 when there is no such proc.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) which: Selectors,
+    /// How many of the last lines of the log of an ended one are shown
+    #[arg(short = 'n', long, value_name = "N", default_value_t = procunit::spec::defaults::TAIL_LINES)]
+    pub(crate) lines: usize,
+}
+
+/// Show what procs wrote, of the run that ps shows
+///
+/// Output formats: short (a line with time, name and process), cat (the words alone), json, jsonl.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) which: Selectors,
+    /// Go on until all of them are over, and say how they ended
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) lines: Option<usize>,
+    /// Only lines since then: a time (2026-07-30 14:00, 14:00:10, RFC 3339) or how long ago (10min)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Only lines until then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Wait for the end of procs
+///
+/// Exit codes: the proc's own; 128+N for death by signal N; 124 when the timeout passed, or the proc's own time
+/// limit ended it; 125 when its end is not known; of several, that of the first failure in time.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(crate) which: Selectors,
+    /// What to wait for
+    #[arg(long = "for", value_enum, value_name = "WHAT", default_value_t)]
+    pub(crate) awaited: Awaited,
+    /// Wait for one of them, whichever comes first
+    #[arg(long)]
+    pub(crate) any: bool,
+    /// Give up after this long
+    #[arg(long, value_name = "DURATION", value_parser = patience)]
+    pub(crate) timeout: Option<Limit>,
+    /// Remove what has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+}
+
+/// Stop procs and remove them
+///
+/// Each gets its stop signal, and SIGKILL when its stop timeout has passed. Nothing of it is left.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) which: Selectors,
+    /// How long they may take before they are killed [default: what they were started with]
+    #[arg(short, long, value_name = "DURATION", value_parser = finite)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Send a signal to every process of procs
+///
+/// KILL waits for the end; an ended detached proc stays in `ps -a`. Any other signal is only sent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KillArgs {
+    #[command(flatten)]
+    pub(crate) which: Selectors,
+    /// Which
+    #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
+    pub(crate) signal: Signal,
+}
+
+/// Remove ended procs
+#[derive(Debug, clap::Args)]
+pub(crate) struct RmArgs {
+    #[command(flatten)]
+    pub(crate) which: Selectors,
+    /// Kill those that are running
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Awaited {
+    /// The end
+    #[default]
+    Exit,
 }
 
 /// Run a program as a unit of its own, to its exact end
@@ -127,6 +290,10 @@ pub(crate) enum Format {
     Json,
     Jsonl,
     Name,
+    #[value(hide = true)]
+    Short,
+    #[value(hide = true)]
+    Cat,
 }
 
 /// When colours are used.
@@ -159,6 +326,32 @@ fn launcher(text: &str) -> Result<LauncherKind, String> {
     }
 }
 
+fn state(text: &str) -> Result<StatusKind, String> {
+    let known = StatusKind::ALL.map(StatusKind::as_str);
+    let found = StatusKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("there are {}", known.join(", ")))
+}
+
+/// A moment in this host's time zone, or how long ago it was.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let now = jiff::Zoned::now();
+    // A date and a time first: jiff would take the time out of it, and leave the date.
+    let local = if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
+        time.to_zoned(now.time_zone().clone()).ok()
+    } else if let Ok(time) = text.parse::<jiff::civil::Time>() {
+        now.with().time(time).build().ok()
+    } else if let Ok(Span::Finite(ago)) = parse_span(text) {
+        now.checked_sub(ago).ok()
+    } else {
+        None
+    };
+    let micros = local.and_then(|time| u64::try_from(time.timestamp().as_microsecond()).ok());
+    micros.map(Timestamp::from_micros).ok_or_else(|| "write 2026-07-30 14:00, 14:00:10 or 10min".to_owned())
+}
+
 /// A span that is not `infinity`.
 pub(crate) fn finite(text: &str) -> Result<Duration, String> {
     match parse_span(text).map_err(|error| error.to_string())? {
@@ -176,9 +369,43 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
+/// How long to wait, where `infinity` is for ever and nothing is one look.
+fn patience(text: &str) -> Result<Limit, String> {
+    match parse_span(text).map_err(|error| error.to_string())? {
+        Span::Finite(span) => Ok(Limit(Some(span))),
+        Span::Infinity => Ok(Limit(None)),
+    }
+}
+
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("{text:?} is not PROPERTY=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_of_this_host_or_how_long_ago() {
+        let ago = |text| {
+            let now = Timestamp::from(std::time::SystemTime::now());
+            now.since(moment(text).unwrap()).as_secs()
+        };
+        assert!((599..602).contains(&ago("10min")), "{}", ago("10min"));
+        assert!((89..92).contains(&ago("90")));
+        assert!(ago("2020-01-01 12:00") > 86_400 * 365);
+        assert_eq!(ago("2020-01-01 12:00"), ago("2020-01-01T12:00:00"));
+        assert_eq!(ago("2020-01-02") + 86_400, ago("2020-01-01"));
+        assert!(ago("00:00") < 86_400 * 2);
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Timestamp::from_micros(1_000_000)));
+        assert!(moment("whenever").is_err() && moment("infinity").is_err());
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
     }
 }

@@ -6,11 +6,13 @@ use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 
 use crate::args::{Global, LauncherKind};
+use crate::show;
 
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
-    let launcher =
-        SystemdLauncher::connect().await.context("no systemd user manager; see `procunit doctor`")?;
+    let launcher = SystemdLauncher::connect()
+        .await
+        .context("needs a systemd user manager (`procunit doctor` says more)")?;
     Ok(ProcManager::new(launcher))
 }
 
@@ -23,9 +25,9 @@ pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager>
         LauncherKind::Auto => match SystemdLauncher::connect().await {
             Ok(launcher) => Ok(ProcManager::new(launcher)),
             Err(error) => {
-                anstream::eprintln!(
+                show::say(format_args!(
                     "procunit: {error}; running it as a plain child process: no unit, no journal, no cgroup"
-                );
+                ));
                 native()
             }
         },
@@ -38,6 +40,14 @@ pub(crate) async fn for_detached(global: &Global) -> anyhow::Result<ProcManager>
         anyhow::bail!(
             "the native launcher cannot keep a detached proc; run it attached, or with a user manager"
         );
+    }
+    systemd().await
+}
+
+/// The manager for procs that somebody started before. Only units can be found again.
+pub(crate) async fn for_known(global: &Global) -> anyhow::Result<ProcManager> {
+    if global.launcher == LauncherKind::Native {
+        anyhow::bail!("procs of the native launcher are known only to what started them");
     }
     systemd().await
 }

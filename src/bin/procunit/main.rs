@@ -3,13 +3,28 @@
 //! Uses the library's public interface alone. One file per subcommand; this one parses, dispatches, and turns
 //! what came of it into an exit code.
 
+mod act;
 mod args;
+mod completions;
 mod connect;
 mod doctor;
 mod exit;
+mod kill;
+mod log_lines;
+mod logs;
+mod man;
+mod ps;
+mod retention;
+mod rm;
 mod run;
+mod select;
 mod show;
+mod status;
+mod stop;
+mod table;
 mod tty;
+mod wait;
+mod words;
 
 use std::process::ExitCode;
 
@@ -19,6 +34,7 @@ use args::{Args, Verb};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    args.check();
     args.global.color.apply();
     start_tracing(args.global.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -29,7 +45,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            anstream::eprintln!("{}", exit::Shown(&error));
+            show::say(format_args!("{}", exit::Shown(&error)));
             ExitCode::from(exit::code_of_error(&error))
         }
     }
@@ -38,6 +54,15 @@ fn main() -> ExitCode {
 async fn dispatch(args: Args) -> anyhow::Result<u8> {
     match args.verb {
         Verb::Run(run) => run::run(&args.global, &run).await,
+        Verb::Ps(ps) => ps::ps(&args.global, &ps).await,
+        Verb::Status(status) => status::status(&args.global, &status).await,
+        Verb::Logs(logs) => logs::logs(&args.global, &logs).await,
+        Verb::Wait(wait) => wait::wait(&args.global, &wait).await,
+        Verb::Stop(stop) => stop::stop(&args.global, &stop).await,
+        Verb::Kill(kill) => kill::kill(&args.global, &kill).await,
+        Verb::Rm(rm) => rm::rm(&args.global, &rm).await,
+        Verb::Completions { shell } => completions::completions(shell),
+        Verb::Man { dir } => man::man(&dir),
         Verb::Doctor => doctor::doctor(&args.global).await,
     }
 }

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-use procunit::report::Report;
+use procunit::report::{Report, VERSION};
+use serde::Serialize;
+
+use crate::words;
 
 /// One line of data. A closed pipe is no error: whoever read it has enough.
 pub(crate) fn line(data: impl std::fmt::Display) -> io::Result<()> {
@@ -16,10 +19,31 @@ fn quiet_on_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// One line of words, on stderr. Where nobody can read it any more, as on a terminal that was closed, it is lost,
+/// which is no reason to end in another way.
+pub(crate) fn say(words: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{words}");
+}
+
+/// Data without an end of line of its own, any bytes.
+pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
+    quiet_on_closed_pipe(io::stdout().write_all(data).and_then(|()| io::stdout().flush()))
+}
+
+/// A list as one JSON object.
+pub(crate) fn json_list(name: &str, items: &[impl Serialize]) -> anyhow::Result<()> {
+    let items = serde_json::to_string(items)?;
+    Ok(line(format_args!(r#"{{"version":{VERSION},"{name}":{items}}}"#))?)
+}
+
+/// One item of a list as a line of JSON.
+pub(crate) fn json_line(item: &impl Serialize) -> anyhow::Result<()> {
+    Ok(line(serde_json::to_string(item)?)?)
+}
+
 /// How a proc ended and who ended it, on stderr.
 pub(crate) fn exit_report(report: &Report) {
-    let by = report.ended_by.as_ref().map(|by| format!(", ended {by}")).unwrap_or_default();
-    anstream::eprintln!("procunit: {}: {}{by}", report.id, report.status);
+    say(words::exit_report(report));
 }
 
 /// Words for something good.

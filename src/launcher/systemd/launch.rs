@@ -11,13 +11,12 @@ use super::placement::{Place, Seat};
 use super::run::SystemdRun;
 use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
-use crate::id::UnitName;
+use crate::id::{SliceName, TieName, UnitName};
 use crate::launcher::resolve::{self, Resolved};
-use crate::launcher::{Facts, LaunchError, Launched};
+use crate::launcher::{Facts, LaunchError, Launched, RunKey};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
-use crate::unit::property::Property;
 use crate::unit::{LaunchContext, PlanNote, UnitPlan, plan};
 
 /// After the start job has ended, how long the signal that says what became of it may take before a look is
@@ -30,17 +29,36 @@ pub(super) async fn launch(
     spec: &ProcSpec,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
-    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
-    let resolved = resolve::resolve(spec, caller)?;
-    let extra = properties::typed(shared, spec).await?;
+    let mut context = context(shared, spec).await?;
     let unit = UnitName::for_proc(spec.id());
+    let key = facts.key;
     let Some(verdict) = shared.routes.open(&unit, facts) else {
         return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
     };
     shared.bus.track(&unit);
-    let attempt = Attempt { shared, spec, unit, verdict, armed: true };
-    let started = attempt.start(&resolved, &extra).await?;
-    attempt.until_exec(started).await
+    let mut attempt = Attempt { shared, spec, unit, key, verdict, armed: true };
+    let mut started = attempt.start(&mut context).await?;
+    let mut verdict = attempt.until_exec(&mut started).await;
+    // The tie was just ending, so that the program was never run. With a new tie it is, once.
+    if verdict.is_refused_by_a_dependency()
+        && let Some(tie) = started.tie.take()
+    {
+        attempt.clean_up().await;
+        shared.placement.tie_is_gone(&tie).await;
+        started = attempt.start(&mut context).await?;
+        verdict = attempt.until_exec(&mut started).await;
+    }
+    attempt.judge(verdict, started).await
+}
+
+/// What a plan needs, but for the place.
+async fn context(shared: &Shared, spec: &ProcSpec) -> Result<LaunchContext, LaunchError> {
+    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
+    let Resolved { program, cwd, caller } = resolve::resolve(spec, caller)?;
+    let extra = properties::typed(shared, spec).await?;
+    let manager_env = shared.manager_env().await.map_err(|refused| error::of_launch(spec.id(), refused))?;
+    let (version, slice) = (shared.version, SliceName::app());
+    Ok(LaunchContext { version, program, cwd, caller, manager_env, slice, tie: None, extra })
 }
 
 /// A launch under way. Dropped before its verdict, it takes its route back.
@@ -48,6 +66,7 @@ struct Attempt<'a> {
     shared: &'a Arc<Shared>,
     spec: &'a ProcSpec,
     unit: UnitName,
+    key: RunKey,
     verdict: oneshot::Receiver<Main>,
     armed: bool,
 }
@@ -55,34 +74,49 @@ struct Attempt<'a> {
 /// A unit whose start systemd has accepted.
 struct Started {
     job: Job,
+    tie: Option<TieName>,
     seat: Seat,
     notes: Vec<String>,
+}
+
+/// What became of the main process, and systemd's word for the end of the start job where that came first.
+struct Verdict {
+    main: Main,
+    job: Option<String>,
+}
+
+impl Verdict {
+    fn is_refused_by_a_dependency(&self) -> bool {
+        self.main == Main::Pending && self.job.as_deref() == Some("dependency")
+    }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.shared.routes.close(&self.unit);
-            self.shared.bus.untrack(&self.unit);
+            self.shared.close_route(&self.unit, self.key);
         }
     }
 }
 
 impl Attempt<'_> {
-    async fn start(&self, resolved: &Resolved, extra: &[Property]) -> Result<Started, LaunchError> {
+    async fn start(&self, context: &mut LaunchContext) -> Result<Started, LaunchError> {
         let mut place = self.place().await?;
-        let mut outcome = self.start_at(&mut place, resolved, extra).await?;
+        let mut outcome = self.start_at(&place, context).await?;
         // A tie that somebody ended is gone, and with it what was tied to it. A new one is made, once.
         if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
             drop(place);
             self.shared.placement.tie_is_gone(&tie).await;
+            // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
+            let _ = self.shared.bus.unref(self.unit.as_str()).await;
             place = self.place().await?;
-            outcome = self.start_at(&mut place, resolved, extra).await?;
+            outcome = self.start_at(&place, context).await?;
         }
         match outcome {
             Ok((job, notes)) => {
+                self.shared.routes.accepted(&self.unit, job.id());
                 place.made();
-                Ok(Started { job, seat: place.seat.clone(), notes })
+                Ok(Started { job, tie: place.tie.clone(), seat: place.seat.clone(), notes })
             }
             Err(BusError::UnitExists { .. }) => Err(self.who_has_the_name().await),
             Err(refused) => Err(error::of_launch(self.spec.id(), refused)),
@@ -97,24 +131,12 @@ impl Attempt<'_> {
     /// The inner error is systemd's answer; the outer one says that it was not asked.
     async fn start_at(
         &self,
-        place: &mut Place<'_>,
-        resolved: &Resolved,
-        extra: &[Property],
+        place: &Place<'_>,
+        context: &mut LaunchContext,
     ) -> Result<Result<(Job, Vec<String>), BusError>, LaunchError> {
-        let context = LaunchContext {
-            version: self.shared.version,
-            program: resolved.program.clone(),
-            cwd: resolved.cwd.clone(),
-            caller: resolved.caller.clone(),
-            manager_env: match self.shared.manager_env().await {
-                Ok(env) => env,
-                Err(refused) => return Ok(Err(refused)),
-            },
-            slice: place.slice.clone(),
-            tie: place.tie.clone(),
-            extra: extra.to_vec(),
-        };
-        let UnitPlan { name, properties, notes } = plan(self.spec, &context)?;
+        context.slice.clone_from(&place.slice);
+        context.tie.clone_from(&place.tie);
+        let UnitPlan { name, properties, notes } = plan(self.spec, context)?;
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let stdio = self.spec.stdio();
         let fds = FdSlots {
@@ -130,13 +152,16 @@ impl Attempt<'_> {
     /// Waits for the first picture that says something of the main process, and for the end of the start job.
     ///
     /// The job's result is no verdict: below systemd 256 it is `failed` for short programs that ran (measured).
-    async fn until_exec(mut self, mut started: Started) -> Result<Launched, LaunchError> {
-        let (main, result) = tokio::select! {
+    async fn until_exec(&mut self, started: &mut Started) -> Verdict {
+        tokio::select! {
             biased;
-            Ok(main) = &mut self.verdict => (main, None),
+            Ok(main) = &mut self.verdict => Verdict { main, job: None },
             result = started.job.ended() => self.after_job(result).await,
-        };
-        match main {
+        }
+    }
+
+    async fn judge(self, verdict: Verdict, started: Started) -> Result<Launched, LaunchError> {
+        match verdict.main {
             Main::Alive(_) | Main::Deactivating(_) | Main::Ended(_) => Ok(self.launched(started)),
             Main::Failed(reason) => {
                 self.clean_up().await;
@@ -144,24 +169,24 @@ impl Attempt<'_> {
             }
             Main::Pending => {
                 self.clean_up().await;
-                let result = result.unwrap_or_else(|| "unknown".to_owned());
+                let result = verdict.job.unwrap_or_else(|| "unknown".to_owned());
                 Err(LaunchError::Interrupted { id: self.spec.id().clone(), result })
             }
         }
     }
 
-    async fn after_job(&mut self, result: Result<String, BusError>) -> (Main, Option<String>) {
-        let Ok(result) = result else {
+    async fn after_job(&mut self, result: Result<String, BusError>) -> Verdict {
+        let Ok(job) = result else {
             // The connection is being made again; its first look sends the picture.
-            return ((&mut self.verdict).await.unwrap_or(Main::Pending), None);
+            return Verdict { main: (&mut self.verdict).await.unwrap_or(Main::Pending), job: None };
         };
         if let Ok(Ok(main)) = timeout(SIGNAL_AFTER_JOB, &mut self.verdict).await {
-            return (main, Some(result));
+            return Verdict { main, job: Some(job) };
         }
         let main = match self.shared.bus.look(self.unit.as_str()).await {
             Ok(snapshot) => {
                 let main = observe(&snapshot, None).main;
-                self.shared.routes.picture(&self.unit, snapshot);
+                self.shared.routes.looked(&self.unit, self.key, snapshot);
                 main
             }
             Err(error) => {
@@ -169,12 +194,12 @@ impl Attempt<'_> {
                 (&mut self.verdict).await.unwrap_or(Main::Pending)
             }
         };
-        (main, Some(result))
+        Verdict { main, job: Some(job) }
     }
 
     fn launched(mut self, started: Started) -> Launched {
         self.armed = false;
-        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), Some(started.seat));
+        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), self.key, Some(started.seat));
         Launched { run: Box::new(run), notes: started.notes }
     }
 

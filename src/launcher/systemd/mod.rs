@@ -133,4 +133,8 @@ impl ProcLauncher for SystemdLauncher {
     fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>> {
         Box::pin(sighting::survey(&self.shared.bus))
     }
+
+    fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
+        Box::pin(sighting::ended_kept(&self.shared.bus))
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, BusError, ListedUnit};
 use crate::id::{ProcId, UnitName};
 use crate::launcher::{AdoptError, Sighting, SurveyError};
 use crate::signal::Signal;
@@ -48,6 +48,19 @@ pub(super) async fn survey(bus: &Bus) -> Result<Vec<Sighting>, SurveyError> {
         .map_err(failed)?;
     sightings.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(sightings)
+}
+
+/// How many units of ended procs there are. One call: 1,000 units are listed in a few milliseconds, and looked at
+/// in a few hundred.
+pub(super) async fn ended_kept(bus: &Bus) -> Result<usize, SurveyError> {
+    let failed = |error: BusError| SurveyError(Box::new(error));
+    let listed = bus.list(UnitName::PATTERN).await.map_err(failed)?;
+    // With RemainAfterExit, a unit whose program ended well is active without a main process.
+    let over = |unit: &&ListedUnit| match (unit.active_state.as_str(), unit.sub_state.as_str()) {
+        ("failed", _) | ("active", "exited") => UnitName::parse(&unit.name).is_ok(),
+        _ => false,
+    };
+    Ok(listed.iter().filter(over).count())
 }
 
 /// `None` for a unit that went meanwhile, or is not ours.

@@ -82,7 +82,7 @@ pub(crate) async fn doctor(global: &Global) -> anyhow::Result<u8> {
             let bad = diagnosis.checks.iter().filter(|check| check.verdict != Verdict::Ok);
             bad.map(|check| check.name).try_for_each(show::line)?;
         }
-        Format::Table | Format::Wide => show::line(table(&diagnosis))?,
+        Format::Table | Format::Wide | Format::Short | Format::Cat => show::line(table(&diagnosis))?,
     }
     Ok(if launching_works { 0 } else { exit::LAUNCHER })
 }

@@ -1,0 +1,144 @@
+//! `procunit wait`.
+
+use std::future::pending;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt as _, stream};
+use procunit::manager::TerminateError;
+use procunit::report::Report;
+use procunit::spec::defaults;
+use procunit::{ProcHandle, ProcManager};
+use tokio::time::{Instant, sleep_until};
+
+use crate::args::{Awaited, Format, Global, WaitArgs};
+use crate::{connect, exit, select, show, words};
+
+/// Waits for the end of procs; the exit code is that of the first failure in time.
+pub(crate) async fn wait(global: &Global, args: &WaitArgs) -> anyhow::Result<u8> {
+    let Awaited::Exit = args.awaited;
+    let deadline = args.timeout.and_then(|limit| limit.0).map(|timeout| Instant::now() + timeout);
+    let manager = connect::for_known(global).await?;
+    let selected = select::select_all(&manager, &args.which).await?;
+    let mut handles = hold_all(&manager, &selected).await?;
+    if args.any {
+        keep_first_ended(&mut handles).await;
+    }
+    let mut ended = until_over(global, args, &handles, deadline).await?;
+    ended.sort_by_key(|report| report.ended_at);
+    let done = if args.any { !ended.is_empty() } else { ended.len() == handles.len() };
+    let code = ended.iter().map(exit::code_of_report).find(|code| *code != 0);
+    let running = still_running(&handles, &ended);
+    if !done {
+        tell_running(&running);
+    }
+    print(global, ended, &running).await?;
+    Ok(code.unwrap_or(if done { 0 } else { exit::TIME_LIMIT }))
+}
+
+async fn hold_all(manager: &ProcManager, selected: &[Report]) -> anyhow::Result<Vec<ProcHandle>> {
+    let holds = selected.iter().map(|report| async move {
+        let handle = manager.adopt(&report.id).await;
+        handle.map_err(anyhow::Error::from)
+    });
+    let mut holds = stream::iter(holds).buffered(defaults::STOP_CONCURRENCY);
+    let mut handles = Vec::new();
+    while let Some(handle) = holds.next().await {
+        handles.push(handle?);
+    }
+    Ok(handles)
+}
+
+/// Of those that are over already, the one that was over first is what `--any` means.
+async fn keep_first_ended(handles: &mut Vec<ProcHandle>) {
+    let mut first: Option<(Report, ProcHandle)> = None;
+    for handle in handles.iter().filter(|handle| handle.status().is_exit()) {
+        let Some(report) = handle.report().await else { continue };
+        if first.as_ref().is_none_or(|(known, _)| report.ended_at < known.ended_at) {
+            first = Some((report, handle.clone()));
+        }
+    }
+    if let Some((_, handle)) = first {
+        *handles = vec![handle];
+    }
+}
+
+/// Reports of those that ended before the deadline; with `--any`, of the first.
+async fn until_over(
+    global: &Global,
+    args: &WaitArgs,
+    handles: &[ProcHandle],
+    deadline: Option<Instant>,
+) -> anyhow::Result<Vec<Report>> {
+    let mut ends: FuturesUnordered<_> = handles.iter().map(end).collect();
+    let mut ended = Vec::new();
+    loop {
+        let next = tokio::select! {
+            // What is over by then counts, also when there was no time at all.
+            biased;
+            next = ends.next() => next,
+            () = at(deadline) => None,
+        };
+        let Some(next) = next else { return Ok(ended) };
+        let (handle, report) = next?;
+        tell_end(global, &report);
+        if args.rm {
+            handle.reap().await;
+        }
+        ended.push(report);
+        if args.any {
+            return Ok(ended);
+        }
+    }
+}
+
+/// Its end, once what it left behind is ended as well.
+async fn end(handle: &ProcHandle) -> anyhow::Result<(&ProcHandle, Report)> {
+    match handle.gone().await {
+        Ok(_) => {}
+        Err(error @ TerminateError::TimedOut { .. }) => {
+            show::say(format_args!("procunit: {}: what it left behind is {error}", handle.id()));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let report = handle.report().await.ok_or(TerminateError::Closed)?;
+    Ok((handle, report))
+}
+
+fn tell_end(global: &Global, report: &Report) {
+    if exit::code_of_report(report) != 0 && !global.quiet {
+        show::exit_report(report);
+    }
+}
+
+fn still_running(handles: &[ProcHandle], ended: &[Report]) -> Vec<ProcHandle> {
+    let over = |handle: &&ProcHandle| ended.iter().any(|report| report.id == *handle.id());
+    handles.iter().filter(|handle| !over(handle)).cloned().collect()
+}
+
+fn tell_running(running: &[ProcHandle]) {
+    for handle in running {
+        let state = words::state(&handle.status());
+        show::say(format_args!("procunit: {}: the timeout passed; it is {state}", handle.id()));
+    }
+}
+
+async fn print(global: &Global, mut reports: Vec<Report>, running: &[ProcHandle]) -> anyhow::Result<()> {
+    if global.output == Format::Name {
+        return Ok(reports.iter().try_for_each(|report| show::line(&report.id))?);
+    }
+    for handle in running {
+        reports.extend(handle.report().await);
+    }
+    match global.output {
+        Format::Json => show::json_list("procs", &reports),
+        Format::Jsonl => reports.iter().try_for_each(show::json_line),
+        _ => Ok(()),
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

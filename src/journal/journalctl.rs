@@ -1,0 +1,238 @@
+//! The sure way to read: `journalctl`, which opens every format of every version and knows who may read what.
+
+use std::ffi::OsString;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::error::JournalError;
+use super::query::{LoggedRun, Query, Start};
+use super::record::Record;
+use super::{JournalReader, Records};
+use crate::time::Timestamp;
+
+/// The longest record held, in bytes of JSON. A stream's are below 300 KiB (48 KiB as an array of numbers); only
+/// a program that writes records itself can make longer ones.
+const LONGEST_RECORD: usize = 16 * 1024 * 1024;
+/// How much of journalctl's last words is kept.
+const LAST_WORDS: u64 = 4096;
+
+/// Reads by running journalctl. Dropping what it gives ends the process.
+#[derive(Debug, Clone)]
+pub struct Journalctl {
+    program: OsString,
+}
+
+impl Default for Journalctl {
+    fn default() -> Self {
+        Self { program: "journalctl".into() }
+    }
+}
+
+impl JournalReader for Journalctl {
+    type Records = JournalctlRecords;
+
+    fn open(&self, query: &Query) -> Result<JournalctlRecords, JournalError> {
+        let mut command = Command::new(&self.program);
+        command.args(arguments(query));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(JournalError::NoJournalctl)?;
+        let stdout = child.stdout.take().map(BufReader::new);
+        Ok(JournalctlRecords { child, stdout, line: Vec::new(), overlong: false, skipped: 0 })
+    }
+}
+
+/// What a journalctl writes.
+#[derive(Debug)]
+pub struct JournalctlRecords {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    /// What has been read of a line; kept here, so that a read that is dropped loses nothing.
+    line: Vec<u8>,
+    /// The line being read is too long and is thrown away.
+    overlong: bool,
+    skipped: u64,
+}
+
+impl Records for JournalctlRecords {
+    async fn next(&mut self) -> Result<Option<Record>, JournalError> {
+        if self.line().await.map_err(JournalError::Io)? {
+            let record = Record::parse(&self.line).map_err(JournalError::BadRecord);
+            self.line.clear();
+            return record.map(Some);
+        }
+        self.verdict().await.map(|()| None)
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}
+
+impl JournalctlRecords {
+    /// Reads on until `self.line` is a whole line; false at the end.
+    async fn line(&mut self) -> std::io::Result<bool> {
+        let Some(stdout) = &mut self.stdout else { return Ok(false) };
+        loop {
+            let chunk = stdout.fill_buf().await?;
+            if chunk.is_empty() {
+                return Ok(false);
+            }
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            self.overlong |= self.line.len() + part.len() > LONGEST_RECORD;
+            if self.overlong {
+                self.line.clear();
+            } else {
+                self.line.extend_from_slice(part);
+            }
+            let taken = part.len() + usize::from(end.is_some());
+            stdout.consume(taken);
+            if end.is_none() {
+                continue;
+            }
+            if std::mem::take(&mut self.overlong) {
+                self.skipped += 1;
+            } else if !self.line.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// What its exit says once there is no more to read.
+    async fn verdict(&mut self) -> Result<(), JournalError> {
+        let mut said = String::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            stderr.take(LAST_WORDS).read_to_string(&mut said).await.map_err(JournalError::Io)?;
+        }
+        let status = self.child.wait().await.map_err(JournalError::Io)?;
+        if status.success() {
+            return Ok(());
+        }
+        // The words of `journal_access_check_and_warn`, 252 to 257; its exit code is that of any failure.
+        if said.contains("insufficient permissions") {
+            return Err(JournalError::NotPermitted);
+        }
+        Err(JournalError::Failed { status, said: said.trim().to_owned() })
+    }
+}
+
+fn arguments(query: &Query) -> Vec<String> {
+    // Without --all, what is longer than 4,096 bytes becomes null.
+    let mut arguments: Vec<_> = ["--output=json", "--all", "--quiet", "--no-pager"].map(str::to_owned).into();
+    match &query.start {
+        Start::Oldest => arguments.push("--lines=all".to_owned()),
+        Start::Since(since) => {
+            arguments.extend(["--lines=all".to_owned(), format!("--since={}", at(*since))]);
+        }
+        // With --since, 252 gives the oldest ones and not the newest: never together.
+        Start::Newest(count) => arguments.push(format!("--lines={count}")),
+        Start::After(cursor) => {
+            arguments.extend(["--lines=all".to_owned(), format!("--after-cursor={cursor}")]);
+        }
+    }
+    if let Some(until) = query.until {
+        arguments.push(format!("--until={}", at(until)));
+    }
+    if query.follow {
+        arguments.push("--follow".to_owned());
+    }
+    arguments.push("--".to_owned());
+    arguments.extend(matches(&query.runs));
+    arguments
+}
+
+/// Values of one field are alternatives, different fields add up, and `+` stands between alternatives of these.
+fn matches(runs: &[LoggedRun]) -> Vec<String> {
+    let invocations = runs.iter().filter_map(|run| run.invocation);
+    let mut matches: Vec<_> = invocations.map(|run| format!("_SYSTEMD_INVOCATION_ID={run}")).collect();
+    if !matches.is_empty() {
+        matches.push("+".to_owned());
+    }
+    let mut of_users: Vec<_> = runs.iter().map(|run| format!("_UID={}", run.uid)).collect();
+    of_users.sort();
+    of_users.dedup();
+    matches.extend(runs.iter().map(|run| format!("SYSLOG_IDENTIFIER={}", run.id)));
+    matches.extend(of_users);
+    matches
+}
+
+/// Seconds since the epoch, as systemd.time(7) reads them.
+fn at(time: Timestamp) -> String {
+    let micros = time.as_micros();
+    format!("@{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ProcId;
+
+    fn query(start: Start) -> Query {
+        let run = |id: &str, invocation: Option<&str>| LoggedRun {
+            id: ProcId::new(id).unwrap(),
+            uid: 1000,
+            invocation: invocation.map(|text| text.parse().unwrap()),
+            started_at: None,
+            next_started_at: None,
+        };
+        let runs = vec![run("a b", Some("f82bc701683a4d1d84894610857aeabe")), run("c", None)];
+        Query { runs, start, until: Some(Timestamp::from_micros(2_000_001)), follow: true }
+    }
+
+    #[test]
+    fn a_question_names_the_runs_or_identifier_and_user() {
+        let asked = arguments(&query(Start::Since(Timestamp::from_micros(1_500_000)))).join(" ");
+        assert_eq!(
+            asked,
+            "--output=json --all --quiet --no-pager --lines=all --since=@1.500000 --until=@2.000001 --follow -- \
+             _SYSTEMD_INVOCATION_ID=f82bc701683a4d1d84894610857aeabe + SYSLOG_IDENTIFIER=a b SYSLOG_IDENTIFIER=c \
+             _UID=1000"
+        );
+    }
+
+    #[test]
+    fn a_count_is_never_asked_for_together_with_a_time() {
+        let asked = arguments(&query(Start::Newest(7)));
+        assert!(asked.contains(&"--lines=7".to_owned()), "{asked:?}");
+        assert!(!asked.iter().any(|word| word.starts_with("--since")), "{asked:?}");
+    }
+
+    async fn said_by(script: &str) -> Result<(Vec<Record>, u64), JournalError> {
+        let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&file, mode).unwrap();
+        let reader = Journalctl { program: file.as_os_str().to_owned() };
+        let mut records = reader.open(&query(Start::Oldest))?;
+        let mut all = Vec::new();
+        while let Some(record) = records.next().await? {
+            all.push(record);
+        }
+        Ok((all, records.skipped()))
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_may_not_be_read_is_told_with_its_remedy() {
+        let words = "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1";
+        let error = said_by(words).await.unwrap_err();
+        assert!(matches!(error, JournalError::NotPermitted), "{error}");
+        assert!(error.to_string().contains("systemd-journal"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_in_the_words_of_journalctl() {
+        let error = said_by("echo 'Failed to do it' >&2; exit 3").await.unwrap_err();
+        assert_eq!(error.to_string(), "journalctl failed (exit status: 3): Failed to do it");
+    }
+
+    #[tokio::test]
+    async fn records_come_as_they_were_written_and_one_too_long_is_counted() {
+        let script = r#"r() { printf '{"__CURSOR":"%s","__REALTIME_TIMESTAMP":"1","MESSAGE":"' "$1"; }
+            r one; echo '"}'; r long; head -c 17000000 /dev/zero | tr '\0' x; echo '"}'; r two; echo '"}'"#;
+        let (all, skipped) = said_by(script).await.unwrap();
+        let cursors: Vec<_> = all.iter().map(|record| record.cursor.as_str()).collect();
+        assert_eq!((cursors.as_slice(), skipped), (["one", "two"].as_slice(), 1));
+    }
+}

@@ -1,0 +1,256 @@
+//! The lines of runs: what a reader gives, without what is another's.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::attribution::Attribution;
+use super::error::JournalError;
+use super::query::{LoggedRun, Query, Start, Window};
+use super::record::Record;
+use super::{JournalReader, Records};
+use crate::id::ProcId;
+
+/// How far before a run its identifier's records are looked at.
+const LOOK_BACK: Duration = Duration::from_secs(30);
+
+/// A line that a wanted run wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Which proc's run.
+    pub id: ProcId,
+    /// The record.
+    pub record: Record,
+}
+
+/// Lines of one or several runs together, oldest first.
+#[derive(Debug)]
+pub struct Lines<R> {
+    records: R,
+    attribution: Attribution,
+    window: Window,
+    cursor: Option<String>,
+    /// How many records have been read.
+    read: usize,
+}
+
+impl<R: Records> Lines<R> {
+    /// All lines of the window.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(
+        reader: &impl JournalReader<Records = R>,
+        runs: &[LoggedRun],
+        window: Window,
+    ) -> Result<Self, JournalError> {
+        Self::start(reader, runs, window, beginning(runs, window), false)
+    }
+
+    /// Lines from `after` (see [`Self::cursor`]) on, or all lines of the window, and then those to come.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn follow(
+        reader: &impl JournalReader<Records = R>,
+        runs: &[LoggedRun],
+        window: Window,
+        after: Option<String>,
+    ) -> Result<Self, JournalError> {
+        let start = after.map_or_else(|| beginning(runs, window), Start::After);
+        Self::start(reader, runs, window, start, true)
+    }
+
+    fn start(
+        reader: &impl JournalReader<Records = R>,
+        runs: &[LoggedRun],
+        window: Window,
+        start: Start,
+        follow: bool,
+    ) -> Result<Self, JournalError> {
+        let query = Query { runs: runs.to_vec(), start, until: window.until, follow };
+        let records = reader.open(&query)?;
+        Ok(Self { records, attribution: Attribution::new(query.runs), window, cursor: None, read: 0 })
+    }
+
+    /// The next line; `None` at the end, which lines that are followed do not have. Cancel safe.
+    ///
+    /// # Errors
+    /// [`JournalError`], after which nothing more comes.
+    pub async fn next(&mut self) -> Result<Option<Line>, JournalError> {
+        while let Some(record) = self.records.next().await? {
+            self.cursor = Some(record.cursor.clone());
+            self.read += 1;
+            let id = self.attribution.run_of(&record).map(|run| run.id.clone());
+            if let Some(id) = id.filter(|_| self.window.has(record.at)) {
+                return Ok(Some(Line { id, record }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The place up to which has been read, others' records included.
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    /// How many records were passed over because they were too long to hold.
+    pub fn skipped(&self) -> u64 {
+        self.records.skipped()
+    }
+}
+
+/// The newest `count` lines of the window, oldest first, and the place up to which has been read.
+///
+/// A reader counts records and not lines of a run; where others' records are among them, more are asked for.
+///
+/// # Errors
+/// [`JournalError`].
+pub async fn newest<J: JournalReader>(
+    reader: &J,
+    runs: &[LoggedRun],
+    window: Window,
+    count: usize,
+) -> Result<(Vec<Line>, Option<String>), JournalError> {
+    let mut asked = count.saturating_mul(2).saturating_add(16);
+    loop {
+        let mut lines = Lines::start(reader, runs, window, Start::Newest(asked), false)?;
+        let mut found = VecDeque::new();
+        while let Some(line) = lines.next().await? {
+            found.push_back(line);
+            if found.len() > count {
+                found.pop_front();
+            }
+        }
+        // Fewer records than asked for: there are no others.
+        if found.len() == count || lines.read < asked {
+            return Ok((found.into(), lines.cursor));
+        }
+        asked = asked.saturating_mul(8);
+    }
+}
+
+/// The first record that counts for the window; or the start of the first run, and a little more, so that streams
+/// that began before it are known as another's.
+fn beginning(runs: &[LoggedRun], window: Window) -> Start {
+    let first = runs.iter().map(|run| run.started_at).min().flatten();
+    match first.max(window.since) {
+        // journalctl refuses to begin after the end.
+        Some(from) => Start::Since(from.before(LOOK_BACK).min(window.until.unwrap_or(from))),
+        None => Start::Oldest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    const OURS: &str = "f82bc701683a4d1d84894610857aeabe";
+
+    /// A journal that is held in memory.
+    struct Held(Vec<Record>);
+
+    struct HeldRecords(std::vec::IntoIter<Record>);
+
+    impl Records for HeldRecords {
+        async fn next(&mut self) -> Result<Option<Record>, JournalError> {
+            Ok(self.0.next())
+        }
+
+        fn skipped(&self) -> u64 {
+            0
+        }
+    }
+
+    impl JournalReader for Held {
+        type Records = HeldRecords;
+
+        fn open(&self, query: &Query) -> Result<HeldRecords, JournalError> {
+            let mut records = self.0.clone();
+            match &query.start {
+                Start::Oldest => {}
+                Start::Since(since) => records.retain(|record| record.at >= *since),
+                Start::Newest(count) => drop(records.drain(..records.len().saturating_sub(*count))),
+                Start::After(cursor) => {
+                    let at = records.iter().position(|record| record.cursor == *cursor).unwrap();
+                    records.drain(..=at);
+                }
+            }
+            Ok(HeldRecords(records.into_iter()))
+        }
+    }
+
+    fn run() -> LoggedRun {
+        LoggedRun {
+            id: ProcId::new("web").unwrap(),
+            uid: 1000,
+            invocation: Some(OURS.parse().unwrap()),
+            started_at: Some(Timestamp::from_micros(SECOND)),
+            next_started_at: None,
+        }
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Record `n` of the run, or of another one.
+    fn record(n: u64, ours: bool) -> Record {
+        let other = OURS.replace('f', "0");
+        Record {
+            cursor: n.to_string(),
+            at: Timestamp::from_micros(SECOND + n),
+            message: n.to_string().into_bytes(),
+            continues: false,
+            priority: Some(6),
+            identifier: Some("web".to_owned()),
+            uid: Some(1000),
+            pid: Some(1),
+            invocation: Some(if ours { OURS } else { &other }.parse().unwrap()),
+            stream: Some(ours.to_string()),
+        }
+    }
+
+    fn words(lines: &[Line]) -> Vec<String> {
+        lines.iter().map(|line| String::from_utf8_lossy(&line.record.message).into_owned()).collect()
+    }
+
+    async fn all(mut lines: Lines<HeldRecords>) -> Vec<String> {
+        let mut found = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            found.push(line);
+        }
+        words(&found)
+    }
+
+    #[tokio::test]
+    async fn the_newest_lines_are_found_behind_any_number_of_anothers() {
+        let journal = Held((0..1000).map(|n| record(n, n < 20)).collect());
+        let (lines, cursor) = newest(&journal, &[run()], Window::default(), 3).await.unwrap();
+        assert_eq!(words(&lines), ["17", "18", "19"]);
+        assert_eq!(cursor.as_deref(), Some("999"));
+    }
+
+    #[tokio::test]
+    async fn no_line_is_asked_for_and_none_comes() {
+        let journal = Held((0..10).map(|n| record(n, true)).collect());
+        let (lines, cursor) = newest(&journal, &[run()], Window::default(), 0).await.unwrap();
+        assert!(lines.is_empty());
+        assert_eq!(cursor.as_deref(), Some("9"), "following goes on from here");
+    }
+
+    #[tokio::test]
+    async fn following_goes_on_after_the_place_that_was_read() {
+        let journal = Held((0..6).map(|n| record(n, true)).collect());
+        let lines = Lines::follow(&journal, &[run()], Window::default(), Some("3".to_owned())).unwrap();
+        assert_eq!(all(lines).await, ["4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn a_window_cuts_on_both_sides() {
+        let journal = Held((0..9).map(|n| record(n, true)).collect());
+        let at = |n| Some(Timestamp::from_micros(SECOND + n));
+        let window = Window { since: at(3), until: at(5) };
+        assert_eq!(all(Lines::open(&journal, &[run()], window).unwrap()).await, ["3", "4", "5"]);
+        let (lines, _) = newest(&journal, &[run()], window, 2).await.unwrap();
+        assert_eq!(words(&lines), ["4", "5"]);
+    }
+}

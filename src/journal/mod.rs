@@ -1,0 +1,42 @@
+//! What procs wrote, read back from the journal: which records are a run's own, oldest first, and what comes next.
+//!
+//! A record is matched by the run's invocation id or, where journald could no longer tell it (30 of 30 lines of
+//! programs that were over when journald came to them; they keep identifier and user), by identifier, user and
+//! time. It knows no status: when a run is over, its caller says.
+
+mod attribution;
+mod error;
+mod journalctl;
+mod lines;
+mod query;
+mod record;
+
+pub use error::JournalError;
+pub use journalctl::{Journalctl, JournalctlRecords};
+pub use lines::{Line, Lines, newest};
+pub use query::{LoggedRun, Query, Start, Window};
+pub use record::{BadRecord, Record};
+
+/// A way to read the journal.
+pub trait JournalReader {
+    /// What a query gives.
+    type Records: Records;
+
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// [`JournalError`] where not even a start can be made; what goes wrong later, the records tell.
+    fn open(&self, query: &Query) -> Result<Self::Records, JournalError>;
+}
+
+/// Records, oldest first.
+pub trait Records: Send {
+    /// The next one; `None` at the end, which a query that follows does not have. Cancel safe.
+    ///
+    /// # Errors
+    /// [`JournalError`], after which nothing more comes.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Record>, JournalError>> + Send;
+
+    /// How many records were passed over because they were too long to hold.
+    fn skipped(&self) -> u64;
+}

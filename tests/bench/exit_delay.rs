@@ -1,0 +1,70 @@
+//! From a program's exit to its status in `watch()`.
+//!
+//! The program is this file's [`stamp`]: it writes the monotonic clock, which all processes of a machine share, as
+//! the last thing it does. What the kernel and systemd take to notice the exit is part of the delay.
+
+use std::ffi::OsString;
+use std::io::{PipeReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use nix::time::{ClockId, clock_gettime};
+use procunit::ProcManager;
+use procunit::id::ProcId;
+use procunit::launcher::systemd::SystemdLauncher;
+use procunit::spec::{Output, ProcSpec};
+
+use crate::work::Work;
+
+/// As the bench's only argument: be the program.
+pub(crate) const STAMP: &str = "__stamp";
+
+/// How long the program is there: longer than its launch takes, so that its end comes by itself.
+const LIFE: Duration = Duration::from_millis(30);
+
+/// Lives for [`LIFE`], writes the clock to standard output, and is over.
+pub(crate) fn stamp() -> anyhow::Result<()> {
+    std::thread::sleep(LIFE);
+    let mut out = std::io::stdout().lock();
+    out.write_all(&now()?.as_nanos().to_ne_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// `count` delays, one after the other.
+pub(crate) async fn delays(count: usize) -> anyhow::Result<Vec<Duration>> {
+    let manager = ProcManager::new(SystemdLauncher::connect().await?);
+    let (set, program) = (Work::set(), std::env::current_exe()?.into_os_string());
+    let mut delays = Vec::new();
+    for index in 0..count {
+        let id = ProcId::new(format!("bench{set}:{index}"))?;
+        delays.push(delay(&manager, id, program.clone()).await?);
+    }
+    Ok(delays)
+}
+
+async fn delay(manager: &ProcManager, id: ProcId, program: OsString) -> anyhow::Result<Duration> {
+    let (read, write) = std::io::pipe()?;
+    let spec = ProcSpec::builder(id, program).arg(STAMP).stderr(Output::Null);
+    let handle = manager.spawn(spec.stdout(OwnedFd::from(write)).build()?).await?;
+    let mut watch = handle.watch();
+    let mut status = watch.status();
+    ensure!(!status.is_exit(), "{} was over before it could be watched", handle.id());
+    while !status.is_exit() {
+        status = watch.changed().await?;
+    }
+    let seen = now()?;
+    ensure!(status.to_string() == "Stopped(exit=0)", "{} is {status}", handle.id());
+    let exited = stamped(read).context("what the program wrote")?;
+    seen.checked_sub(exited).context("the end was seen before it was")
+}
+
+fn stamped(mut from: PipeReader) -> anyhow::Result<Duration> {
+    let mut nanos = [0; 16];
+    from.read_exact(&mut nanos)?;
+    Ok(Duration::from_nanos(u64::try_from(u128::from_ne_bytes(nanos))?))
+}
+
+fn now() -> anyhow::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
+}

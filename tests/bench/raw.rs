@@ -1,0 +1,201 @@
+//! The least that can be done for the same: `StartTransientUnit` over zbus with the very properties that the library
+//! sends, and a wait for `JobRemoved`.
+//!
+//! The properties are worked out before the clock starts; a tie and slices of 50 units are made on the way, each in
+//! the call of the first unit that needs it; the matches are the library's. Nothing is decided from the signals, no
+//! end is read and no reference given back: those go with the connection.
+
+use std::collections::{HashMap, HashSet};
+use std::io::PipeReader;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, stream};
+use procunit::bus::{Bus, BusAddress, Connected};
+use procunit::id::{SliceName, TieName};
+use procunit::spec::defaults::PROCS_PER_SLICE;
+use procunit::sys::{caller, token::token};
+use procunit::unit::property::{ExecCommand, ExecCommandEx, Property, Value};
+use procunit::unit::{LaunchContext, SystemdVersion, UnitPlan, plan, slice_properties, tie_plan};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use zbus::{Connection, Fd, MessageStream, OwnedObjectPath, Variant};
+
+use crate::library;
+use crate::work::{Work, per_second};
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const OBJECT: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+
+/// One call, ready to be sent.
+struct Call {
+    plan: UnitPlan,
+    aux: Vec<(String, Vec<Property>)>,
+}
+
+/// Launches a second. A launch is answered when its start job is over.
+pub(crate) async fn rate(work: &Work, depth: usize) -> anyhow::Result<f64> {
+    let (read, held) = std::io::pipe()?;
+    let calls = calls(work).await?;
+    let manager = Manager::connect().await?;
+    let (manager, read) = (&manager, &read);
+    // Sent in this order, on one connection: a tie or a slice is there before what is to be in it.
+    let launches = stream::iter(calls).map(|call| async move { manager.start(&call, read).await });
+    let (rate, _) = per_second(launches, depth).await?;
+    // The end of the tie is the end of whatever is left of the set.
+    drop(held);
+    Ok(rate)
+}
+
+/// What the library would send for each of the set.
+async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
+    let Connected { info, .. } = Bus::connect(BusAddress::from_env()?).await?;
+    let token = token(10);
+    let tie = TieName::new(&token);
+    let (set, version) = (Work::set(), info.version.parse::<SystemdVersion>()?);
+    let caller = caller::capture().map_err(|(doing, error)| anyhow::Error::from(error).context(doing))?;
+    let mut calls = Vec::new();
+    for index in 0..work.count {
+        // The library's places: the first in `app.slice` itself, the others in slices of their own.
+        let number = index.checked_sub(1).map(|after| after / PROCS_PER_SLICE);
+        let slice = match number {
+            Some(number) => SliceName::numbered(&token, u32::try_from(number)?),
+            None => SliceName::app(),
+        };
+        let context = LaunchContext {
+            version,
+            program: work.program.to_owned(),
+            cwd: None,
+            caller: caller.clone(),
+            manager_env: info.environment.clone(),
+            slice: slice.clone(),
+            tie: Some(tie.clone()),
+            extra: Vec::new(),
+        };
+        let mut aux = Vec::new();
+        if index % PROCS_PER_SLICE == 1 {
+            aux.push((slice.to_string(), slice_properties()));
+        }
+        if index == 0 {
+            aux.push(tie_plan(&tie, "/usr/bin/cat", &slice));
+        }
+        calls.push(Call { plan: plan(&library::spec(work, set, index)?, &context)?, aux });
+    }
+    Ok(calls)
+}
+
+/// systemd's manager, on two connections as in the library: one carries calls, the other brings signals.
+struct Manager {
+    calls: Connection,
+    jobs: Arc<Mutex<Jobs>>,
+    reader: AbortHandle,
+}
+
+/// Jobs by object path: those somebody waits for, and those that ended before anybody did.
+#[derive(Default)]
+struct Jobs {
+    waiting: HashMap<String, oneshot::Sender<()>>,
+    over: HashSet<String>,
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Manager {
+    async fn connect() -> anyhow::Result<Self> {
+        let signals = Connection::session().await?;
+        let stream = MessageStream::from(&signals);
+        for rule in [
+            format!(
+                "type='signal',sender='{SYSTEMD}',interface='org.freedesktop.DBus.Properties',\
+                 member='PropertiesChanged',path_namespace='{OBJECT}/unit'"
+            ),
+            format!("type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'"),
+        ] {
+            let bus = "org.freedesktop.DBus";
+            signals.call_method(Some(bus), "/org/freedesktop/DBus", Some(bus), "AddMatch", &rule).await?;
+        }
+        let jobs = Arc::new(Mutex::new(Jobs::default()));
+        let reader = tokio::spawn(read(stream, Arc::clone(&jobs))).abort_handle();
+        Ok(Self { calls: Connection::session().await?, jobs, reader })
+    }
+
+    async fn start(&self, call: &Call, tie: &PipeReader) -> anyhow::Result<()> {
+        let properties = encoded(&call.plan.properties, tie);
+        let aux: Vec<_> = call.aux.iter().map(|(name, list)| (name.as_str(), encoded(list, tie))).collect();
+        let body = (call.plan.name.as_str(), "replace", properties, aux);
+        let answer =
+            self.calls.call_method(Some(SYSTEMD), OBJECT, Some(MANAGER), "StartTransientUnit", &body).await?;
+        let job: OwnedObjectPath = answer.body().deserialize()?;
+        if let Some(end) = self.end_of(job.as_str()) {
+            end.await?;
+        }
+        Ok(())
+    }
+
+    /// The end of a job, where it has not come yet.
+    fn end_of(&self, job: &str) -> Option<oneshot::Receiver<()>> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.over.remove(job) {
+            return None;
+        }
+        let (over, end) = oneshot::channel();
+        jobs.waiting.insert(job.to_owned(), over);
+        Some(end)
+    }
+}
+
+/// Takes every signal, as the library has to, and looks into those that end a job.
+async fn read(mut stream: MessageStream, jobs: Arc<Mutex<Jobs>>) {
+    while let Some(Ok(message)) = stream.next().await {
+        if message.header().member().is_none_or(|member| member.as_str() != "JobRemoved") {
+            continue;
+        }
+        let body = message.body();
+        let Ok((_, job, _, _)) = body.deserialize::<(u32, zbus::ObjectPath<'_>, &str, &str)>() else {
+            continue;
+        };
+        let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        match jobs.waiting.remove(job.as_str()) {
+            Some(over) => drop(over.send(())),
+            None => drop(jobs.over.insert(job.as_str().to_owned())),
+        }
+    }
+}
+
+fn encoded<'a>(properties: &'a [Property], tie: &'a PipeReader) -> Vec<(&'a str, Variant<'a>)> {
+    properties.iter().map(|one| (one.name.as_ref(), variant(&one.value, tie))).collect()
+}
+
+fn variant<'a>(value: &'a Value, tie: &'a PipeReader) -> Variant<'a> {
+    match value {
+        Value::Bool(value) => (*value).into(),
+        Value::I32(value) => (*value).into(),
+        Value::U32(value) => (*value).into(),
+        Value::I64(value) => (*value).into(),
+        Value::U64(value) => (*value).into(),
+        Value::F64(value) => (*value).into(),
+        Value::Str(value) => value.as_str().into(),
+        Value::StrList(values) => strings(values).into(),
+        Value::Exec(commands) => Variant::new(commands.iter().map(exec).collect::<Vec<_>>()),
+        Value::ExecEx(commands) => Variant::new(commands.iter().map(exec_ex).collect::<Vec<_>>()),
+        // The bench passes no descriptor but the tie's.
+        Value::Fd(_) => Fd::from(tie.as_fd()).into(),
+    }
+}
+
+fn exec(command: &ExecCommand) -> (&str, Vec<&str>, bool) {
+    (&command.path, strings(&command.argv), command.ignore_failure)
+}
+
+fn exec_ex(command: &ExecCommandEx) -> (&str, Vec<&str>, Vec<&str>) {
+    (&command.path, strings(&command.argv), strings(&command.flags))
+}
+
+fn strings(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}

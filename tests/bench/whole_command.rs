@@ -1,0 +1,43 @@
+//! A whole command, from fork to exit code: `procunit run -- true` against `systemd-run --user --wait --quiet true`.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+/// What a command leaves for the user manager to clear away is not the next one's time.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Wall times of `pairs` runs of each, ours and theirs alternating, as does which of the two goes first.
+pub(crate) fn pairs(pairs: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
+    // The files of both are in memory from here on.
+    ours()?;
+    theirs()?;
+    (0..pairs).map(|index| pair(index % 2 == 0)).collect()
+}
+
+fn pair(ours_first: bool) -> anyhow::Result<(Duration, Duration)> {
+    if ours_first {
+        return Ok((ours()?, theirs()?));
+    }
+    let theirs = theirs()?;
+    Ok((ours()?, theirs))
+}
+
+fn ours() -> anyhow::Result<Duration> {
+    timed(Command::new(env!("CARGO_BIN_EXE_procunit")).args(["run", "--", "true"]))
+}
+
+fn theirs() -> anyhow::Result<Duration> {
+    timed(Command::new("systemd-run").args(["--user", "--wait", "--quiet", "true"]))
+}
+
+fn timed(command: &mut Command) -> anyhow::Result<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    std::thread::sleep(PAUSE);
+    let began = Instant::now();
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    let took = began.elapsed();
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(took)
+}

@@ -1,0 +1,74 @@
+//! What the command says without a user manager.
+
+#![cfg(feature = "cli")]
+
+#[expect(dead_code, reason = "it needs a part of it")]
+mod support;
+
+use std::process::Command;
+
+use support::{procunit, run};
+
+/// The command where nothing of a session is known.
+fn nowhere(args: &[&str]) -> support::Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_procunit"));
+    command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", "/nonexistent");
+    run(command.args(args))
+}
+
+#[test]
+fn usage_errors_are_2_and_offer_what_was_meant() {
+    let wrong = [
+        (&["sttop", "x"][..], "stop"),
+        (&["ps", "--stat", "running"], "--state"),
+        (&["ps", "--state", "up"], "running"),
+        (&["wait", "--timeout", "soon", "x"], "soon"),
+        (&["kill", "-s", "NOPE", "x"], "NOPE"),
+        (&["logs", "--since", "whenever", "x"], "2026-07-30 14:00"),
+        (&["ps", "-o", "cat"], "jsonl"),
+        (&["logs", "-o", "name", "x"], "jsonl"),
+        (&["stop"], "SEL"),
+        (&["stop", "--all", "x"], "--all"),
+    ];
+    for (args, offered) in wrong {
+        let ran = procunit(args);
+        assert_eq!((ran.code(), ran.out()), (2, String::new()), "{args:?}");
+        assert!(ran.err().contains(offered), "{args:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn without_a_user_manager_every_verb_says_so_in_one_line() {
+    for args in
+        [&["ps"][..], &["status", "x"], &["logs", "x"], &["wait", "x"], &["stop", "x"], &["rm", "--all"]]
+    {
+        let ran = nowhere(args);
+        assert_eq!((ran.code(), ran.out()), (125, String::new()), "{args:?}");
+        assert_eq!(ran.err().lines().count(), 1, "{args:?}: {ran:?}");
+        assert!(ran.err().contains("procunit doctor"), "{args:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_native_launcher_knows_nothing_of_other_commands() {
+    let ran = procunit(&["ps", "--launcher", "native"]);
+    let told = "procunit: procs of the native launcher are known only to what started them\n";
+    assert_eq!(ran.all(), (125, String::new(), told.to_owned()));
+}
+
+#[test]
+fn completions_and_pages_are_there_for_every_verb() {
+    let verbs = ["run", "ps", "status", "logs", "wait", "stop", "kill", "rm", "doctor"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = nowhere(&["completions", shell]).ok();
+        assert!(verbs.iter().all(|verb| script.contains(verb)), "{shell}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let pages = dir.path().join("man1");
+    nowhere(&["man", pages.to_str().expect("UTF-8")]).ok();
+    for verb in verbs {
+        let page = std::fs::read_to_string(pages.join(format!("procunit-{verb}.1"))).expect(verb);
+        assert!(page.contains("procunit"), "{verb}");
+    }
+    assert!(pages.join("procunit.1").exists());
+}
