@@ -52,6 +52,8 @@ pub(super) struct Entry {
     pub(super) ladder: Option<Ladder>,
     /// Why we first asked it to end.
     pub(super) asked: Option<Asked>,
+    /// Whether SIGKILL of ours is on its way or was delivered.
+    pub(super) kill_sent: bool,
     /// Whether SIGKILL of ours was delivered.
     pub(super) escalated: bool,
     /// When its time is up.
@@ -83,6 +85,7 @@ impl Entry {
             view: watch::Sender::new(view),
             ladder: None,
             asked: None,
+            kill_sent: false,
             escalated: false,
             limit_at: None,
             scheduled: None,
@@ -165,7 +168,9 @@ impl Entry {
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
-        let delivered = self.machine.stop_delivered() || self.escalated;
+        // The end may even be asked about before the answer is read.
+        let escalated = self.escalated || (self.kill_sent && self.was_killed());
+        let delivered = self.machine.stop_delivered() || escalated;
         Report::of_run(&RunFacts {
             id: &self.id,
             unit: self.last_held().and_then(|run| run.unit().cloned()),
@@ -175,7 +180,7 @@ impl Entry {
             machine: &self.machine,
             history: &self.history,
             asked: self.asked.as_ref().filter(|_| delivered),
-            escalated: self.escalated,
+            escalated,
             details,
             runtime_max: self.terms.runtime_max,
             notes: &self.notes,

@@ -463,8 +463,11 @@ impl Task {
         self.reschedule(key);
     }
 
-    fn act(&self, key: RunKey, run: Arc<dyn ProcRun>, rung: Rung) {
+    fn act(&mut self, key: RunKey, run: Arc<dyn ProcRun>, rung: Rung) {
         let outcomes = self.outcomes.0.clone();
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.kill_sent |= rung == Rung::Kill;
+        }
         tokio::spawn(async move {
             let outcome = match rung {
                 Rung::Stop => Outcome::StopDelivered { key, result: run.stop().await },
@@ -500,7 +503,7 @@ impl Task {
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
             // Its end is on the way as a fact.
-            Err(DeliverError::Gone) => {}
+            Err(DeliverError::Gone) => entry.kill_sent &= !kill,
             Err(error) => {
                 if entry.undelivered.is_none() {
                     tracing::warn!(id = %entry.id, %error, ?rung, "not delivered; it is tried again");

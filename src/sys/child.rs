@@ -1,20 +1,23 @@
-//! One child process, from fork to exec.
+//! One child process, from its first moment to exec.
 //!
-//! Between the two only async-signal-safe calls are made (signal-safety(7)): all memory is taken before the fork.
+//! It is made as posix_spawn(3) makes one: until exec it runs in the memory of this process, on a stack of its own,
+//! while the calling thread stands still. A fork would copy the page tables of the whole process, and make each of
+//! its threads take a page fault for every page it then writes to. So between the two only async-signal-safe calls
+//! are made (signal-safety(7)), and all memory is taken before.
 
-#![expect(unsafe_code, reason = "fork, exec and _exit")]
+#![expect(unsafe_code, reason = "clone, exec and _exit")]
 
-use std::ffi::{CStr, CString, c_char};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::fd::OwnedFd;
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{self, ForkResult, Pid, fork, getpid, pipe2};
+use nix::sys::wait::waitpid;
+use nix::unistd::{self, Pid, getpid};
 
 use super::{descriptors, parent_death, signals};
 
@@ -35,18 +38,19 @@ pub(crate) struct Image {
     pub(crate) stdio: [OwnedFd; 3],
 }
 
-/// A child that was forked and is on its way to exec.
-#[derive(Debug)]
-pub(crate) struct Forked {
-    /// Its number.
-    pub(crate) pid: Pid,
-    /// Where it says what went wrong. Exec closes its end.
-    pub(crate) verdict: OwnedFd,
+/// Why there is no child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StartError {
+    /// There was none: for want of processes or memory.
+    #[error("no new process: {0}")]
+    Clone(#[source] Errno),
+    /// It was over before exec.
+    #[error("{0:?}: {1}")]
+    GaveUp(Step, #[source] Errno),
 }
 
-/// A step between fork and exec.
+/// A step on the way to exec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Step {
     /// Tying it to its parent.
     ParentDeath,
@@ -68,104 +72,84 @@ pub(crate) enum Step {
     Exec,
 }
 
-impl Step {
-    const ALL: [Self; 9] = [
-        Self::ParentDeath,
-        Self::Session,
-        Self::Stdin,
-        Self::Stdout,
-        Self::Stderr,
-        Self::Descriptors,
-        Self::Cwd,
-        Self::Signals,
-        Self::Exec,
-    ];
-}
-
-/// The step at which a child gave up, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GaveUp {
-    /// The step.
-    pub(crate) step: Step,
-    /// The kernel's answer.
-    pub(crate) errno: Errno,
-}
-
-impl GaveUp {
-    /// How many bytes a verdict has. They fit into a pipe in one piece.
-    pub(crate) const LEN: usize = 5;
-
-    /// Reads a verdict. `None` for none: exec has closed the pipe.
-    pub(crate) fn parse(verdict: &[u8]) -> Option<Self> {
-        let (&step, errno) = verdict.split_first()?;
-        let step = Step::ALL.into_iter().find(|known| *known as u8 == step)?;
-        Some(Self { step, errno: Errno::from_raw(i32::from_ne_bytes(errno.try_into().ok()?)) })
-    }
-
-    fn bytes(self) -> [u8; Self::LEN] {
-        let [a, b, c, d] = (self.errno as i32).to_ne_bytes();
-        [self.step as u8, a, b, c, d]
-    }
-}
-
-/// Forks a child, which becomes the image in a session and process group of its own and dies with the calling thread.
+/// Starts a child, which becomes the image in a session and process group of its own and dies with the calling
+/// thread. Answers when exec has succeeded, or the child has died on the way there.
 ///
-/// The calling thread must have every signal blocked: a handler of this process that ran in the child would work on
-/// what both share, such as the pipe that wakes a runtime. What comes for the child meanwhile waits for exec.
+/// The calling thread must have every signal blocked: a handler of this process that ran in the child would do its
+/// work on memory that both share. What comes for the child meanwhile waits until its signals are reset.
 ///
 /// # Errors
-/// Where there is no child, for want of descriptors, memory or processes.
-pub(crate) fn start(image: &Image) -> io::Result<Forked> {
-    let (verdict, report) = pipe2(OFlag::O_CLOEXEC)?;
-    let report = descriptors::above_stdio(report)?;
+/// [`StartError`]; nothing is left of the child then.
+pub(crate) fn start(image: &Image) -> Result<Pid, StartError> {
     let memory = Memory {
         image,
         argv: pointers(&image.argv),
         env: pointers(&image.env),
         parent: getpid(),
         open_files: open_files_limit(),
+        gave_up: Cell::new(None),
     };
-    // SAFETY: the child makes async-signal-safe calls alone and never returns from this block.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(Forked { pid: child, verdict }),
-        ForkResult::Child => {
-            let gave_up = memory.become_image();
-            // A parent that reads no more is over, or does not want this child any more.
-            let _ = unistd::write(report.as_fd(), &gave_up.bytes());
-            // SAFETY: ends the process and runs nothing of the parent's on the way.
-            unsafe { libc::_exit(FAILED) }
+    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack grows down from its end, which is aligned for every architecture, and is the child's alone.
+    // Stack and memory live until this call returns, which is when the child no longer uses either (CLONE_VFORK).
+    // `run` makes async-signal-safe calls alone, and what it has for arguments is not written to by others: this
+    // thread stands still, and nobody else knows of it.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr_range().end;
+        libc::clone(run, top.cast(), flags, (&raw const memory).cast_mut().cast())
+    };
+    let pid = Pid::from_raw(Errno::result(pid).map_err(StartError::Clone)?);
+    match memory.gave_up.get() {
+        None => Ok(pid),
+        Some((step, errno)) => {
+            // It is over, or on its last few instructions.
+            let _ = waitpid(pid, None);
+            Err(StartError::GaveUp(step, errno))
         }
     }
 }
 
-/// The exit code of a child that never became its image. Nobody reads it: the verdict says more.
+/// Bytes of stack for the way to exec, which needs a fraction of that.
+const STACK: usize = 64 * 1024;
+
+/// The exit code of a child that never became its image. Nobody reads it.
 const FAILED: i32 = 127;
 
-/// Everything the child needs, taken before the fork.
+/// Everything the child needs, and where it leaves word.
 struct Memory<'a> {
     image: &'a Image,
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
     parent: Pid,
     open_files: i32,
+    gave_up: Cell<Option<(Step, Errno)>>,
+}
+
+/// What the child does. Returning ends it, without anything of this process's being run on the way (clone(2)).
+extern "C" fn run(memory: *mut c_void) -> c_int {
+    // SAFETY: `start` passes its `Memory`, and stands still while this runs.
+    let memory = unsafe { &*memory.cast_const().cast::<Memory<'_>>() };
+    memory.gave_up.set(Some(memory.become_image()));
+    FAILED
 }
 
 impl Memory<'_> {
     /// Returns only where it failed.
-    fn become_image(&self) -> GaveUp {
+    fn become_image(&self) -> (Step, Errno) {
         match self.set_up() {
             Err(gave_up) => gave_up,
-            Ok(()) => GaveUp { step: Step::Exec, errno: self.exec() },
+            Ok(()) => (Step::Exec, self.exec()),
         }
     }
 
-    fn set_up(&self) -> Result<(), GaveUp> {
+    fn set_up(&self) -> Result<(), (Step, Errno)> {
         let image = self.image;
         match parent_death::arm(self.parent) {
             Ok(true) => {}
-            // SAFETY: as in `start`. Nobody is there to be told.
-            Ok(false) => unsafe { libc::_exit(FAILED) },
-            Err(errno) => return Err(GaveUp { step: Step::ParentDeath, errno }),
+            // Nobody is there to be told.
+            Ok(false) => return Err((Step::ParentDeath, Errno::ESRCH)),
+            Err(errno) => return Err((Step::ParentDeath, errno)),
         }
         at(Step::Session, unistd::setsid())?;
         let [stdin, stdout, stderr] = &image.stdio;
@@ -190,8 +174,8 @@ impl Memory<'_> {
     }
 }
 
-fn at<T>(step: Step, result: Result<T, Errno>) -> Result<(), GaveUp> {
-    result.map(drop).map_err(|errno| GaveUp { step, errno })
+fn at<T>(step: Step, result: Result<T, Errno>) -> Result<(), (Step, Errno)> {
+    result.map(drop).map_err(|errno| (step, errno))
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
@@ -202,18 +186,4 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 fn open_files_limit() -> i32 {
     let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::from(u16::MAX), |(soft, _)| soft);
     i32::try_from(soft).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verdict_reads_back_and_a_closed_pipe_is_none() {
-        for step in Step::ALL {
-            let gave_up = GaveUp { step, errno: Errno::ENOEXEC };
-            assert_eq!(GaveUp::parse(&gave_up.bytes()), Some(gave_up));
-        }
-        assert_eq!(GaveUp::parse(&[]), None);
-    }
 }

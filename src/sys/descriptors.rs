@@ -2,8 +2,6 @@
 
 #![expect(unsafe_code, reason = "descriptors by number")]
 
-use std::os::fd::{AsRawFd, OwnedFd};
-
 use nix::errno::Errno;
 use nix::libc;
 
@@ -40,18 +38,10 @@ fn one_by_one(limit: i32) {
     }
 }
 
-/// The same file under a number that is none of the three standard streams', so that putting those in place cannot
-/// overwrite it.
-///
-/// # Errors
-/// Where there are no descriptors left.
-pub(crate) fn above_stdio(fd: OwnedFd) -> std::io::Result<OwnedFd> {
-    if fd.as_raw_fd() > 2 { Ok(fd) } else { fd.try_clone() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::os::fd::{AsRawFd, OwnedFd};
 
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 

@@ -1,14 +1,14 @@
-//! A child that does not outlive the thread that forked it.
+//! A child that does not outlive the thread that made it.
 
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
-/// Has the kernel kill the calling process when the thread that forked it ends. Async-signal-safe.
+/// Has the kernel kill the calling process when the thread that made it ends. Async-signal-safe.
 ///
 /// `Ok(false)` says that the parent was over before: its death sends no signal any more. `parent` is what the parent
-/// called itself before the fork, so that a parent with pid 1 is not taken for the reaper of orphans.
+/// called itself before, so that a parent with pid 1 is not taken for the reaper of orphans.
 ///
 /// The setting survives exec, except of a program that gains privileges by it (set-user-ID, set-group-ID, file
 /// capabilities: prctl(2), `PR_SET_PDEATHSIG`); such a program outlives its parent.

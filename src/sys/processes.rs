@@ -5,55 +5,60 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 
 use super::{pidfd, signals};
 use crate::signal::Signal;
 
-/// A process that is not over.
+/// A process as it was listed: it may be over, and its number another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// The leader of its session.
+    pub(crate) session: Pid,
+}
+
+/// A process that was not over when it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     /// Its number.
     pub(crate) pid: Pid,
-    /// The leader of its process group.
+    /// The leader of its process group, all of which is in one session (setpgid(2)).
     pub(crate) group: Pid,
     /// The leader of its session.
     pub(crate) session: Pid,
 }
 
-impl Process {
-    /// Whether it is in this leader's session. All of a process group is in one session (setpgid(2)).
-    pub(crate) fn is_of(&self, leader: Pid) -> bool {
-        self.session == leader
-    }
-}
-
-/// Every process that can be seen and is not over. It reads a file per process, so it blocks: some milliseconds with
-/// a thousand of them.
+/// Every process that can be seen, zombies too.
 ///
 /// The kernel lists by rising number as the reading goes on (`next_tgid`, fs/proc/base.c), and a child has a higher
 /// one than its parent: who forks and exits meanwhile is found in its child. Only where the numbers wrap around in
 /// just that moment can a child be missed.
 ///
+/// Sessions are asked for by getsid(2): a read of /proc/PID/stat costs many times as much, and there may be thousands
+/// of processes that are nobody's business here.
+///
 /// # Errors
 /// Where /proc cannot be read, for want of descriptors for instance.
-pub(crate) fn list() -> io::Result<Vec<Process>> {
+pub(crate) fn list() -> io::Result<Vec<Listed>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        found.extend(look(Pid::from_raw(pid))?);
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
+        // ESRCH: it is gone again.
+        found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
     }
     Ok(found)
 }
 
-/// Sends signals, in order, to one process, if it still is of what `leader` began.
+/// Sends signals, in order, to one process, if it still is in the session of `leader`.
 ///
 /// # Errors
 /// ESRCH where it is not, or not there; EPERM.
 pub(crate) fn send(process: &Process, leader: Pid, sent: &[Signal]) -> Result<(), Errno> {
     let is_it = || match look(process.pid) {
-        Ok(Some(now)) if now.is_of(leader) => Ok(()),
+        Ok(Some(now)) if now.session == leader => Ok(()),
         _ => Err(Errno::ESRCH),
     };
     // First the hold, then the look: the number may have been given to another process since it was listed.
@@ -69,8 +74,11 @@ pub(crate) fn send(process: &Process, leader: Pid, sent: &[Signal]) -> Result<()
     }
 }
 
-/// `None` where it is over, waited for or not.
-fn look(pid: Pid) -> io::Result<Option<Process>> {
+/// The process with this number; `None` where it is over, waited for or not.
+///
+/// # Errors
+/// Where that cannot be read, for want of descriptors for instance.
+pub(crate) fn look(pid: Pid) -> io::Result<Option<Process>> {
     match fs::read(format!("/proc/{pid}/stat")) {
         Ok(stat) => Ok(parse(pid, &stat)),
         // It ended between the listing and the reading, or in the middle of it.
@@ -127,9 +135,10 @@ mod tests {
 
     #[test]
     fn this_process_is_listed_in_its_session() {
-        let found = list().unwrap();
-        let own = found.iter().find(|process| process.pid == nix::unistd::getpid()).unwrap();
-        assert_eq!(Some(own.session), nix::unistd::getsid(None).ok());
-        assert_eq!(own.group, nix::unistd::getpgrp());
+        let own = nix::unistd::getpid();
+        let listed = list().unwrap().into_iter().find(|listed| listed.pid == own).unwrap();
+        let looked = look(own).unwrap().unwrap();
+        assert_eq!([listed.session, looked.session], [getsid(None).unwrap(); 2]);
+        assert_eq!(looked.group, nix::unistd::getpgrp());
     }
 }

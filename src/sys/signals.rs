@@ -1,4 +1,4 @@
-//! Signals: sending them, and what a child and the thread that forks it do with them.
+//! Signals: sending them, and what a child and the thread that makes it do with them.
 
 #![expect(unsafe_code, reason = "signals that nix does not know")]
 

@@ -25,8 +25,8 @@ pub(crate) struct Ended {
 pub(crate) struct Usage {
     /// Processor time.
     pub(crate) cpu: Duration,
-    /// The most memory that one of them had resident, bytes. A child starts with its parent's figure, as a copy of
-    /// its parent.
+    /// The most memory that one of them had resident, bytes: but never less than this process's own had been when it
+    /// made the child.
     pub(crate) max_resident: u64,
 }
 

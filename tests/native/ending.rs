@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use procunit::ProcStatus;
 use procunit::launcher::{DeliverError, Target};
 use procunit::manager::TerminateError;
+use procunit::report::EndedBy;
 use procunit::signal::Signal;
 
 use crate::common::{Talking, end_of, is_over, manager, sh, spawn, spec, state_of, until, within};
@@ -86,6 +87,30 @@ async fn a_tree_of_fifty_is_empty_after_a_stop() {
     }
     within("the stop", proc.handle.terminate(None, "enough")).await.unwrap();
     assert!(pids.iter().all(|pid| is_over(*pid)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_of_ours_is_told_as_ours_however_fast_the_end_follows() {
+    let manager = manager();
+    for round in 0..100 {
+        let handle = spawn(&manager, spec("sleep").arg("1000")).await;
+        let kills = round % 2 == 0;
+        let ended = if kills { handle.kill().await } else { handle.terminate(None, "enough").await };
+        ended.unwrap();
+        let report = within("a report", handle.report()).await.unwrap();
+        let reason = if kills { "kill" } else { "enough" }.to_owned();
+        assert_eq!(report.ended_by, Some(EndedBy::Procunit { reason }), "round {round}");
+        assert_eq!(report.escalated, kills, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_of_somebody_elses_is_not_told_as_ours() {
+    let manager = manager();
+    let handle = spawn(&manager, sh("kill -TERM $$")).await;
+    within("the end", handle.wait()).await.unwrap();
+    let report = within("a report", handle.report()).await.unwrap();
+    assert_eq!(report.ended_by, Some(EndedBy::UnknownSender));
 }
 
 #[tokio::test]

@@ -94,6 +94,23 @@ async fn processor_time_counts_what_the_program_used() {
 }
 
 #[tokio::test]
+async fn memory_is_told_where_it_is_the_programs_own_and_never_this_processs() {
+    const SIZE: u64 = 200 * 1024 * 1024;
+    let manager = manager();
+    for round in 0..20 {
+        let small = spawn(&manager, spec("true")).await;
+        within("the end", small.wait()).await.unwrap();
+        let peak = within("a report", small.report()).await.unwrap().memory_peak_bytes;
+        assert_eq!(peak, None, "round {round}");
+    }
+    let large = spec("dd").args(["if=/dev/zero", "of=/dev/null", "count=1"]).arg(format!("bs={SIZE}"));
+    let large = spawn(&manager, large).await;
+    within("the end", large.wait()).await.unwrap();
+    let peak = within("a report", large.report()).await.unwrap().memory_peak_bytes;
+    assert!(peak.is_some_and(|peak| (SIZE..SIZE + SIZE / 2).contains(&peak)), "{peak:?}");
+}
+
+#[tokio::test]
 async fn an_id_is_free_again_directly_after_its_end() {
     let manager = manager();
     let id = procunit::id::ProcId::new("again").unwrap();

@@ -31,7 +31,7 @@ async fn three_hundred_runs_of_all_kinds_leave_no_descriptor_and_no_zombie() {
     until("no child is left", || children().is_empty()).await;
     until("descriptors are back where they were", || descriptors() <= before).await;
     drop(manager);
-    until("the thread that forks has ended", || !threads().contains("procunit-fork")).await;
+    until("the thread that starts children has ended", || !threads().contains("procunit-spawn")).await;
 }
 
 fn threads() -> String {

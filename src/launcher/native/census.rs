@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::unistd::Pid;
 use tokio::sync::Mutex;
 
-use crate::sys::processes::{self, Process};
+use crate::sys::processes::{self, Listed, Process};
 
 /// Looks at all processes for everybody who asks while a look is under way: a thousand procs that end together
 /// cost two looks or three, not a thousand.
@@ -20,17 +20,25 @@ pub(super) struct Census {
 #[derive(Default)]
 struct Look {
     number: u64,
-    found: Arc<[Process]>,
+    found: Arc<[Listed]>,
 }
 
 impl Census {
     /// The processes in the session of `leader`, which need not live itself, as of a moment after the call.
+    ///
+    /// # Errors
+    /// Where /proc cannot be read.
     pub(super) async fn of_session(&self, leader: Pid) -> io::Result<Vec<Process>> {
         let all = self.all().await?;
-        Ok(all.iter().filter(|process| process.is_of(leader)).copied().collect())
+        let mut found = Vec::new();
+        for listed in all.iter().filter(|listed| listed.session == leader) {
+            // By now its number may be that of a process in another session.
+            found.extend(processes::look(listed.pid)?.filter(|process| process.session == leader));
+        }
+        Ok(found)
     }
 
-    async fn all(&self) -> io::Result<Arc<[Process]>> {
+    async fn all(&self) -> io::Result<Arc<[Listed]>> {
         let begun = self.begun.load(Ordering::SeqCst);
         let mut newest = self.newest.lock().await;
         // One that was under way when this was asked for may have passed by what it is asked for.

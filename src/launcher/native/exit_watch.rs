@@ -92,7 +92,7 @@ mod tests {
             umask: None,
             stdio: [null(), null(), null()],
         };
-        spawner.fork(image).await.unwrap()
+        spawner.start_child(image).await.unwrap()
     }
 
     /// Each way on its own, many at once: ends that come before the watch, and ends whose signals are merged.

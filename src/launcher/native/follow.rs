@@ -45,7 +45,7 @@ pub(super) async fn follow(tree: Arc<Tree>, mut exit: ExitWatch, sweep: Sweep, f
     tree.tell_end();
     drop(exit);
     leave_nothing(&tree, sweep).await;
-    leader.reap();
+    tree.reap().await;
     facts.send(Event::TreeGone);
 }
 

@@ -2,17 +2,13 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 
 use super::Shared;
 use super::exit_watch::ExitWatch;
 use super::follow::{Sweep, follow};
 use super::run::NativeRun;
-use super::spawner::Started;
+use super::spawner::{Refused, Started};
 use super::streams::{self, Streams};
 use super::tree::Tree;
 use crate::launcher::resolve::{self, Resolved};
@@ -22,10 +18,10 @@ use crate::status::FailReason;
 use crate::status::exit::SetupStep;
 use crate::status::machine::Event;
 use crate::sys::caller;
-use crate::sys::child::{GaveUp, Image, Step};
+use crate::sys::child::{Image, StartError, Step};
 use crate::unit::PlanNote;
 
-/// Forks it and answers when exec has succeeded; on an error nothing of it is left.
+/// Starts it and answers when exec has succeeded; on an error nothing of it is left.
 pub(super) async fn launch(
     shared: &Arc<Shared>,
     spec: &ProcSpec,
@@ -39,15 +35,10 @@ pub(super) async fn launch(
     let notes = notes(spec, &environment);
     let streams = streams::open(spec).await?;
     let image = image(spec, resolved, environment, streams).map_err(os("putting the command together"))?;
-    let Started { leader, verdict, at } = shared.spawner.fork(image).await.map_err(os("forking"))?;
+    let started = shared.spawner.start_child(image).await;
     // From here on dropping the leader ends the child.
-    let mut exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
-    if let Some(gave_up) = read(verdict).await.map_err(os("reading what became of the child"))? {
-        // It is over in a moment, and then nothing of it is left.
-        let _ = exit.end(&leader).await;
-        leader.reap();
-        return Err(not_set_up(spec, gave_up));
-    }
+    let Started { leader, at } = started.map_err(|refused| not_started(spec, refused))?;
+    let exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
     facts.send(Event::Started { pid: leader.number(), at: at.into() });
     let (census, launcher) = (Arc::clone(&shared.census), shared.launcher.clone());
     let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
@@ -104,21 +95,19 @@ fn image(
     })
 }
 
-/// What the child says of itself; `None` once exec has closed its end.
-async fn read(verdict: OwnedFd) -> io::Result<Option<GaveUp>> {
-    let mut told = Vec::with_capacity(GaveUp::LEN);
-    pipe::Receiver::from_owned_fd(verdict)?.read_to_end(&mut told).await?;
-    Ok(GaveUp::parse(&told))
-}
-
-fn not_set_up(spec: &ProcSpec, gave_up: GaveUp) -> LaunchError {
-    let source = io::Error::from(gave_up.errno);
-    match setup_step(gave_up.step) {
-        Some(step) => {
-            let reason = FailReason::Setup { step };
-            LaunchError::Setup { id: spec.id().clone(), reason, source: Some(source) }
-        }
-        None => LaunchError::Os { doing: "tying the child to this process", source },
+fn not_started(spec: &ProcSpec, refused: Refused) -> LaunchError {
+    const STARTING: &str = "starting a process";
+    match refused {
+        Refused::NoThread => LaunchError::Os { doing: STARTING, source: io::Error::other(refused) },
+        Refused::Start(StartError::Clone(errno)) => LaunchError::Os { doing: STARTING, source: errno.into() },
+        Refused::Start(StartError::GaveUp(step, errno)) => match setup_step(step) {
+            Some(step) => LaunchError::Setup {
+                id: spec.id().clone(),
+                reason: FailReason::Setup { step },
+                source: Some(errno.into()),
+            },
+            None => LaunchError::Os { doing: "tying a process to this one", source: errno.into() },
+        },
     }
 }
 

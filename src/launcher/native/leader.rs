@@ -17,7 +17,7 @@ use crate::sys::wait::{self, Ended, Usage};
 /// process, group or session. Dropped before that, it is killed with its group.
 pub(super) struct Leader {
     pid: Pid,
-    /// What this process had resident at the most when it forked.
+    /// What this process had resident at the most when it made the child.
     own_max_resident: u64,
     stage: Mutex<Stage>,
     spawner: Spawner,
@@ -123,8 +123,8 @@ impl Leader {
 
     /// The most memory that one of its processes had resident, bytes, as far as it can be told.
     ///
-    /// A child begins as a copy of this process and keeps the copy's figure through exec (`exec_mmap`,
-    /// fs/exec.c): what is not above this process's own says nothing.
+    /// A child begins in this process's memory and keeps its figure through exec (`exec_mmap`, fs/exec.c): what is not
+    /// above this process's own says nothing.
     pub(super) fn max_resident(&self) -> Option<u64> {
         let max = self.usage()?.max_resident;
         (max > self.own_max_resident).then_some(max)

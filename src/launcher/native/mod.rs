@@ -1,6 +1,6 @@
 //! The native launcher: a child process per proc, in a session and process group of its own.
 //!
-//! It forks, signals and waits, and tells what it saw. What it promises less than systemd: it keeps nothing beyond
+//! It starts, signals and waits, and tells what it saw. What it promises less than systemd: it keeps nothing beyond
 //! its own process, so that procs are attached only; and it reaches a proc's session, not what has left that
 //! (setsid(2)).
 
@@ -28,7 +28,7 @@ use crate::spec::ProcSpec;
 
 /// Starts procs as children of this process.
 ///
-/// A thread of its own forks them, and the kernel kills the main process of each when that thread ends: at the
+/// A thread of its own makes them, and the kernel kills the main process of each when that thread ends: at the
 /// latest with this process, however that ends. Dropping the launcher kills what is left of its procs.
 ///
 /// Other code of this process must not wait for children that are not its own (`waitpid(-1)`): the end of a proc
@@ -48,7 +48,7 @@ struct Shared {
 }
 
 impl NativeLauncher {
-    /// Starts the thread that forks. It ends when the launcher and everything it started is gone.
+    /// Starts the thread that makes the children. It ends when the launcher and everything it started is gone.
     ///
     /// Where this process ignores SIGCHLD, as it does when its parent did, the default is put back: there would be
     /// no exit status of any child otherwise.

@@ -8,7 +8,7 @@ use crate::launcher::{BoxFuture, DeliverError, ProcRun, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
 
-/// A proc that this process forked. What follows it goes on without this.
+/// A proc that this process started. What follows it goes on without this.
 pub(super) struct NativeRun {
     tree: Arc<Tree>,
     stop_signal: Signal,

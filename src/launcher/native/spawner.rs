@@ -1,9 +1,8 @@
-//! The thread that forks, and that waits for children nobody else waits for.
+//! The thread that starts children, and that waits for those nobody else waits for.
 //!
-//! The parent-death signal comes when the *thread* that forked ends (prctl(2)), and a runtime's threads come and go.
+//! The parent-death signal comes when the *thread* that made the child ends (prctl(2)), and a runtime's threads come
+//! and go.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +14,7 @@ use super::leader::Leader;
 use crate::launcher::LaunchError;
 use crate::signal::Signal;
 use crate::spec::defaults;
-use crate::sys::child::{self, Forked, Image};
+use crate::sys::child::{self, Image, StartError};
 use crate::sys::{signals, wait};
 
 /// How often children that nobody waits for are looked at. They have been killed, so it is a matter of a few times.
@@ -26,20 +25,29 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct Spawner(Sender<Request>);
 
 enum Request {
-    /// Fork a child; the sender is for its leader.
-    Start { image: Box<Image>, spawner: Spawner, reply: oneshot::Sender<io::Result<Started>> },
+    /// Start a child; the sender is for its leader.
+    Start { image: Box<Image>, spawner: Spawner, reply: oneshot::Sender<Result<Started, StartError>> },
     /// Kill a child that nobody holds any more, and wait for it.
     Orphan(Pid),
 }
 
-/// A child that was forked.
+/// A child that has reached exec.
 pub(super) struct Started {
     /// Dropping it ends it.
     pub(super) leader: Leader,
-    /// See [`Forked::verdict`].
-    pub(super) verdict: OwnedFd,
     /// When.
     pub(super) at: SystemTime,
+}
+
+/// Why there is no child.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// The thread is gone.
+    #[error("the thread that starts children is gone")]
+    NoThread,
+    /// The kernel said no.
+    #[error(transparent)]
+    Start(StartError),
 }
 
 impl Spawner {
@@ -53,19 +61,18 @@ impl Spawner {
         }
         let (to, requests) = mpsc::channel();
         thread::Builder::new()
-            .name("procunit-fork".to_owned())
+            .name("procunit-spawn".to_owned())
             .spawn(move || serve(&requests))
-            .map_err(|source| os("starting the thread that forks", source))?;
+            .map_err(|source| os("starting the thread that starts children", source))?;
         Ok(Self(to))
     }
 
-    /// Forks a child, and answers while it is on its way to exec.
-    pub(super) async fn fork(&self, image: Image) -> io::Result<Started> {
+    /// Starts a child, and answers when exec has succeeded.
+    pub(super) async fn start_child(&self, image: Image) -> Result<Started, Refused> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Start { image: Box::new(image), spawner: self.clone(), reply };
-        let gone = || io::Error::other("the thread that forks is gone");
-        self.0.send(request).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.0.send(request).map_err(|_| Refused::NoThread)?;
+        answer.await.map_err(|_| Refused::NoThread)?.map_err(Refused::Start)
     }
 
     /// Gives up a child that was not waited for: it is killed and waited for.
@@ -78,7 +85,7 @@ impl Spawner {
 fn serve(requests: &Receiver<Request>) {
     if let Err(errno) = signals::block_all() {
         // Without requests to serve, every launch is refused.
-        return tracing::error!(%errno, "the thread that forks cannot block signals");
+        return tracing::error!(%errno, "the thread that starts children cannot block signals");
     }
     let mut orphans = Vec::new();
     while let Some(request) = next(requests, &mut orphans) {
@@ -117,9 +124,8 @@ fn still_there(orphans: &mut Vec<Pid>) -> bool {
     !orphans.is_empty()
 }
 
-fn start(image: &Image, spawner: Spawner) -> io::Result<Started> {
+fn start(image: &Image, spawner: Spawner) -> Result<Started, StartError> {
     let at = SystemTime::now();
-    let Forked { pid, verdict } = child::start(image)?;
-    let leader = Leader::new(pid, wait::own_max_resident(), spawner);
-    Ok(Started { leader, verdict, at })
+    let pid = child::start(image)?;
+    Ok(Started { leader: Leader::new(pid, wait::own_max_resident(), spawner), at })
 }

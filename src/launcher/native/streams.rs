@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ const JOURNAL: &str = "/run/systemd/journal/stdout";
 const INFO: u8 = 6;
 const ERR: u8 = 3;
 
-/// Descriptors for 0, 1 and 2, and what `JOURNAL_STREAM` has to say of them.
+/// Descriptors for 0, 1 and 2, none of which has such a number itself, and what `JOURNAL_STREAM` has to say of them.
 pub(super) struct Streams {
     pub(super) stdio: [OwnedFd; 3],
     pub(super) journal_stream: Option<String>,
@@ -50,7 +50,7 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
 
 fn input(input: &Input) -> io::Result<OwnedFd> {
     match input {
-        Input::Null => File::open("/dev/null").map(Into::into),
+        Input::Null => above(File::open("/dev/null")?),
         Input::Inherit => io::stdin().as_fd().try_clone_to_owned(),
         Input::Fd(fd) => fd.try_clone(),
     }
@@ -58,7 +58,7 @@ fn input(input: &Input) -> io::Result<OwnedFd> {
 
 async fn output(output: &Output, own: impl AsFd, id: &ProcId, priority: u8) -> Result<OwnedFd, LaunchError> {
     let opened = match output {
-        Output::Null => OpenOptions::new().write(true).open("/dev/null").map(Into::into),
+        Output::Null => OpenOptions::new().write(true).open("/dev/null").and_then(above),
         Output::Inherit => own.as_fd().try_clone_to_owned(),
         Output::Fd(fd) => fd.try_clone(),
         Output::Journal => return journal(Path::new(JOURNAL), &syslog_identifier(id), priority).await,
@@ -86,7 +86,15 @@ async fn journal_stream(path: &Path, identifier: &str, priority: u8) -> io::Resu
     stream.shutdown(Shutdown::Read)?;
     // The proc gets this very stream, and expects to wait where it is full.
     stream.set_nonblocking(false)?;
-    Ok(stream.into())
+    above(stream)
+}
+
+/// The same file under a number above 2: in a process that has closed a stream of its own a file may get that number,
+/// and putting the streams of a child in place would overwrite it.
+fn above(file: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
+    let file = file.into();
+    // The standard library's duplicates are always above 2.
+    if file.as_raw_fd() > 2 { Ok(file) } else { file.try_clone() }
 }
 
 /// `DEVICE:INODE` (systemd.exec(5), `$JOURNAL_STREAM`).

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
 use super::census::Census;
 use super::leader::Leader;
@@ -25,6 +25,8 @@ pub(super) struct Tree {
     /// Whether the leader's end was told. Held while a stop is delivered and told, so that what the leader does about
     /// it is told after it.
     end_told: Mutex<bool>,
+    /// Read while signals go by the leader's number, written to before that is given back.
+    deliveries: RwLock<()>,
     census: Arc<Census>,
     /// Whether SIGKILL is wanted: then nothing of it is to be left, whatever is forked meanwhile.
     killed: watch::Sender<bool>,
@@ -40,11 +42,18 @@ impl Tree {
         launcher: watch::Receiver<()>,
     ) -> Self {
         let killed = watch::Sender::new(false);
-        Self { leader, facts, end_told: Mutex::new(false), census, killed, launcher }
+        let (end_told, deliveries) = (Mutex::new(false), RwLock::new(()));
+        Self { leader, facts, end_told, deliveries, census, killed, launcher }
     }
 
     pub(super) fn leader(&self) -> &Leader {
         &self.leader
+    }
+
+    /// Waits for the leader, which is over, once no delivery is under way.
+    pub(super) async fn reap(&self) {
+        let _number = self.deliveries.write().await;
+        self.leader.reap();
     }
 
     /// What is left of it besides the leader.
@@ -102,6 +111,7 @@ impl Tree {
     }
 
     async fn deliver(&self, sent: &[Signal], is_stop: bool) -> Result<(), DeliverError> {
+        let _number = self.deliveries.read().await;
         let alive = self.deliver_to_group(sent, is_stop).map_err(failed)?;
         // The group has it; where /proc cannot be read, the rest of the session may not.
         let others = self.others().await.map_err(|error| DeliverError::Failed(Box::new(error)))?;
