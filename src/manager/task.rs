@@ -503,7 +503,7 @@ impl Task {
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
             // Its end is on the way as a fact.
-            Err(DeliverError::Gone) => entry.kill_sent &= !kill,
+            Err(DeliverError::Gone) => entry.kill_sent &= rung != Rung::Kill,
             Err(error) => {
                 if entry.undelivered.is_none() {
                     tracing::warn!(id = %entry.id, %error, ?rung, "not delivered; it is tried again");
