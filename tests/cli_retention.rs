@@ -19,7 +19,7 @@ async fn start(manager: &ProcManager, id: String) -> ProcHandle {
     manager.spawn(spec.stderr(Output::Null).build().expect("a spec")).await.expect("started")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn beyond_a_thousand_ended_procs_the_oldest_go_and_it_is_told() {
     let procs = Cleanup::group("kept");
     let manager = ProcManager::new(SystemdLauncher::connect().await.expect("a user manager"));

@@ -62,7 +62,7 @@ fn a_time_limit_shows_as_what_ended_it() {
 #[test]
 fn what_a_main_process_left_behind_shows_until_it_is_ended() {
     let procs = Cleanup::group("status-left");
-    let id = procs.start_to_end("left", "sleep 60 & sleep 60 & exit 0");
+    let id = procs.start_to_leave("left", &[], "sleep 60 & sleep 60 &");
     assert_eq!(procs.report("left")["leftovers"], 2);
     let table = procunit(&["ps"]).ok();
     let row = table.lines().find(|line| line.starts_with(&id)).unwrap_or_else(|| panic!("{table}"));

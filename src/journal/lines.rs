@@ -134,7 +134,8 @@ pub async fn newest<J: JournalReader>(
 fn beginning(runs: &[LoggedRun], window: Window) -> Start {
     let first = runs.iter().map(|run| run.started_at).min().flatten();
     match first.max(window.since) {
-        Some(from) => Start::Since(from.before(LOOK_BACK)),
+        // journalctl refuses to begin after the end.
+        Some(from) => Start::Since(from.before(LOOK_BACK).min(window.until.unwrap_or(from))),
         None => Start::Oldest,
     }
 }

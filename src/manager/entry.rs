@@ -58,6 +58,8 @@ pub(super) struct Entry {
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
     pub(super) scheduled: Option<Instant>,
+    /// Whether its caller went away during the launch, so that nobody will ever ask for it.
+    pub(super) abandoned: bool,
     /// Whether what it left is being ended.
     pub(super) sweeping: bool,
     pub(super) end_waiters: Vec<EndReply>,
@@ -82,6 +84,7 @@ impl Entry {
             escalated: false,
             limit_at: None,
             scheduled: None,
+            abandoned: false,
             sweeping: false,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
@@ -92,10 +95,6 @@ impl Entry {
 
     pub(super) fn is_over(&self) -> bool {
         self.machine.status().is_exit()
-    }
-
-    pub(super) fn died_by(&self, by: Signal) -> bool {
-        matches!(self.machine.status(), ProcStatus::Killed { signal, .. } if *signal == by)
     }
 
     /// The run, while it is held and something may be left of it.
@@ -140,6 +139,19 @@ impl Entry {
         });
     }
 
+    /// Notes that a stop or SIGKILL of ours was delivered.
+    ///
+    /// The answer that says so and the end that followed travel on two connections: when the answer is read
+    /// second, the end itself tells whether it is what had been asked for.
+    pub(super) fn note_delivered(&mut self, kill: bool) {
+        let (over, killed) = (self.is_over(), self.was_killed());
+        self.escalated |= kill && (!over || killed);
+    }
+
+    fn was_killed(&self) -> bool {
+        matches!(self.machine.status(), ProcStatus::Killed { signal: Signal::KILL, .. })
+    }
+
     /// When this entry next wants to be looked at.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let rung = self.ladder.as_ref().and_then(Ladder::due_at);
@@ -150,6 +162,7 @@ impl Entry {
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
+        let delivered = self.machine.stop_delivered() || self.escalated;
         Report::of_run(&RunFacts {
             id: &self.id,
             unit: self.last_held().and_then(|run| run.unit().cloned()),
@@ -158,7 +171,7 @@ impl Entry {
             lifetime: self.terms.lifetime,
             machine: &self.machine,
             history: &self.history,
-            asked: self.asked.as_ref(),
+            asked: self.asked.as_ref().filter(|_| delivered),
             escalated: self.escalated,
             details,
             runtime_max: self.terms.runtime_max,

@@ -20,7 +20,6 @@ use crate::launcher::{
     AdoptError, Adopted, DeliverError, Fact, Facts, LaunchError, Launched, ProcLauncher, ProcRun, RunKey,
 };
 use crate::report::{Asked, Report, label_of};
-use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
@@ -133,7 +132,7 @@ impl Task {
                 });
             }
             Command::Report { key, reply } => self.report(key, reply),
-            Command::Reap { key, reply } => self.reap(key, reply),
+            Command::Reap { key, reply } => self.discard(key, Some(reply)),
         }
     }
 
@@ -165,6 +164,10 @@ impl Task {
     // Starting
 
     fn spawn(&mut self, spec: Box<ProcSpec>, reply: SpawnReply) {
+        // Its caller went away while it waited its turn.
+        if reply.is_closed() {
+            return;
+        }
         let id = spec.id().clone();
         if let Some((&key, entry)) = self.newest.get(&id).and_then(|key| self.entries.get_key_value(key)) {
             match (&entry.hold, entry.is_over()) {
@@ -203,9 +206,11 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
+        entry.abandoned = reply.is_closed();
         let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
         entry.limit_at = ours.map(|limit| Instant::now() + limit);
-        self.settle_if_gone(key);
+        // Its end may have come before this answer; what follows from one needs the hold.
+        self.after_fact(key);
         // A wish that came during the launch is due now.
         self.climb(key, Instant::now());
         let handle = self.handle(key);
@@ -215,8 +220,13 @@ impl Task {
         }
     }
 
+    /// Ends what nobody will ever ask for, and leaves nothing of it.
     fn end_abandoned(&mut self, key: RunKey) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.is_over()) else { return };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.abandoned = true;
+        if entry.is_over() {
+            return self.discard(key, None);
+        }
         let now = Instant::now();
         entry.asked = Some(Asked::Reason("its caller went away during the launch".to_owned()));
         entry.ladder = Some(Ladder::kill(now, defaults::KILL_WAIT));
@@ -341,12 +351,12 @@ impl Task {
         for waiter in entry.end_waiters.drain(..) {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
-        let outcomes = self.outcomes.0.clone();
+        let (discard, outcomes) = (entry.abandoned, self.outcomes.0.clone());
         self.reschedule(key);
         tokio::spawn(async move {
             let details = run.usage().await;
             // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
-            run.release(false).await;
+            run.release(discard).await;
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
     }
@@ -438,8 +448,7 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                // The end that follows from it may have come before the word of its delivery.
-                entry.escalated |= kill && (!entry.is_over() || entry.died_by(Signal::KILL));
+                entry.note_delivered(kill);
                 let at = std::time::SystemTime::now().into();
                 self.on_fact(Fact { key, event: Event::StopDelivered, at });
             }
@@ -490,12 +499,13 @@ impl Task {
         let _ = reply.send(report);
     }
 
-    fn reap(&mut self, key: RunKey, reply: oneshot::Sender<()>) {
+    /// Gives up what the launcher keeps of an ended proc.
+    fn discard(&self, key: RunKey, reply: Option<oneshot::Sender<()>>) {
         let over = self.entries.get(&key).filter(|entry| entry.is_over());
         let Some(run) = over.and_then(Entry::last_held) else { return };
         tokio::spawn(async move {
             run.release(true).await;
-            let _ = reply.send(());
+            let _ = reply.map(|reply| reply.send(()));
         });
     }
 

@@ -88,6 +88,7 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) lifetime: Lifetime,
     pub(crate) machine: &'a Machine,
     pub(crate) history: &'a History,
+    /// Why it was asked to end, where that was delivered before the end.
     pub(crate) asked: Option<&'a Asked>,
     pub(crate) escalated: bool,
     pub(crate) details: Option<&'a UnitDetails>,
@@ -123,8 +124,7 @@ impl Report {
         let mut report = Self::blank(facts.id.clone(), facts.launcher, facts.lifetime);
         report.unit.clone_from(&facts.unit);
         report.label = facts.label.map(str::to_owned);
-        let asked = facts.asked.filter(|_| machine.stop_delivered());
-        report.take_machine(machine, asked, facts.details, facts.runtime_max);
+        report.take_machine(machine, facts.asked, facts.details, facts.runtime_max);
         report.escalated = facts.escalated;
         report.notes = facts.notes.to_vec();
         report.transitions = facts.history.iter().cloned().collect();

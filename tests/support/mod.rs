@@ -33,13 +33,11 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     let pid = child.id();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
-    match told.recv_timeout(BOUND) {
-        Ok(output) => Ran(output.unwrap_or_else(|error| panic!("{label}: {error}"))),
-        Err(_) => {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            panic!("{label} took more than {BOUND:?}");
-        }
+    if let Ok(output) = told.recv_timeout(BOUND) {
+        return Ran(output.unwrap_or_else(|error| panic!("{label}: {error}")));
     }
+    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    panic!("{label} took more than {BOUND:?}");
 }
 
 /// A command that was run.
@@ -124,6 +122,19 @@ impl Cleanup {
     pub(crate) fn start_to_end(&self, name: &str, script: &str) -> String {
         let id = self.start(name, script);
         until("its end", || self.report(name)["ended_at"].is_string());
+        id
+    }
+
+    /// Starts one whose main process ends and leaves what `children` starts. It ends after `run -d` has gone, which
+    /// would otherwise have seen to it.
+    #[track_caller]
+    pub(crate) fn start_to_leave(&self, name: &str, flags: &[&str], children: &str) -> String {
+        let dir = tempfile::tempdir().expect("a directory");
+        let gate = dir.path().join("open");
+        let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", gate.display());
+        let id = self.start_with(name, flags, &format!("{wait}; {children}\nexit 0"));
+        std::fs::write(gate, "").expect("the gate");
+        until("what it left is seen", || self.report(name)["leftovers"].is_number());
         id
     }
 

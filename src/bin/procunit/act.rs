@@ -110,7 +110,7 @@ impl Outcome {
 /// Tells people what came of one.
 fn tell(global: &Global, id: &ProcId, came: &anyhow::Result<Deed>) -> anyhow::Result<()> {
     match (came, global.output) {
-        (Err(error), _) => anstream::eprintln!("procunit: {id}: {error:#}"),
+        (Err(error), _) => show::say(format_args!("procunit: {id}: {error:#}")),
         (Ok(_), Format::Name) => show::line(id)?,
         (Ok(deed), Format::Table | Format::Wide) if !global.quiet => {
             show::line(format_args!("{id}: {}", deed.words))?;

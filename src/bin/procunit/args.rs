@@ -337,14 +337,15 @@ fn moment(text: &str) -> Result<Timestamp, String> {
         return Ok(time);
     }
     let now = jiff::Zoned::now();
-    let local = if let Ok(Span::Finite(ago)) = parse_span(text) {
-        now.checked_sub(ago).ok()
+    // A date and a time first: jiff would take the time out of it, and leave the date.
+    let local = if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
+        time.to_zoned(now.time_zone().clone()).ok()
     } else if let Ok(time) = text.parse::<jiff::civil::Time>() {
         now.with().time(time).build().ok()
+    } else if let Ok(Span::Finite(ago)) = parse_span(text) {
+        now.checked_sub(ago).ok()
     } else {
-        text.parse::<jiff::civil::DateTime>()
-            .ok()
-            .and_then(|time| time.to_zoned(now.time_zone().clone()).ok())
+        None
     };
     let micros = local.and_then(|time| u64::try_from(time.timestamp().as_microsecond()).ok());
     micros.map(Timestamp::from_micros).ok_or_else(|| "write 2026-07-30 14:00, 14:00:10 or 10min".to_owned())
@@ -379,5 +380,31 @@ fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("{text:?} is not PROPERTY=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_of_this_host_or_how_long_ago() {
+        let ago = |text| {
+            let now = Timestamp::from(std::time::SystemTime::now());
+            now.since(moment(text).unwrap()).as_secs()
+        };
+        assert!((599..602).contains(&ago("10min")), "{}", ago("10min"));
+        assert!((89..92).contains(&ago("90")));
+        assert!(ago("2020-01-01 12:00") > 86_400 * 365);
+        assert_eq!(ago("2020-01-01 12:00"), ago("2020-01-01T12:00:00"));
+        assert_eq!(ago("2020-01-02") + 86_400, ago("2020-01-01"));
+        assert!(ago("00:00") < 86_400 * 2);
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Timestamp::from_micros(1_000_000)));
+        assert!(moment("whenever").is_err() && moment("infinity").is_err());
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
     }
 }

@@ -6,6 +6,7 @@ use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 
 use crate::args::{Global, LauncherKind};
+use crate::show;
 
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
@@ -24,9 +25,9 @@ pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager>
         LauncherKind::Auto => match SystemdLauncher::connect().await {
             Ok(launcher) => Ok(ProcManager::new(launcher)),
             Err(error) => {
-                anstream::eprintln!(
+                show::say(format_args!(
                     "procunit: {error}; running it as a plain child process: no unit, no journal, no cgroup"
-                );
+                ));
                 native()
             }
         },

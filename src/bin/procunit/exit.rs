@@ -5,6 +5,7 @@ use std::fmt;
 use procunit::ProcStatus;
 use procunit::launcher::LaunchError;
 use procunit::report::Report;
+use procunit::signal::Signal;
 
 use crate::select::NoProc;
 
@@ -27,8 +28,7 @@ pub(crate) const NOT_FOUND: u8 = 127;
 pub(crate) fn code_of_status(status: &ProcStatus) -> u8 {
     match status {
         ProcStatus::Stopped { exit_code, .. } => *exit_code,
-        // Signals are 1 to 64.
-        ProcStatus::Killed { signal, .. } => 128 + u8::try_from(signal.number()).unwrap_or(0),
+        ProcStatus::Killed { signal, .. } => code_of_signal(*signal),
         ProcStatus::Failed { .. }
         | ProcStatus::Starting
         | ProcStatus::Running { .. }
@@ -40,6 +40,12 @@ pub(crate) fn code_of_status(status: &ProcStatus) -> u8 {
 /// The exit code that says how a proc ended, its own time limit included.
 pub(crate) fn code_of_report(report: &Report) -> u8 {
     if report.hit_time_limit() { TIME_LIMIT } else { code_of_status(&report.status) }
+}
+
+/// The exit code that shells give to death by this signal.
+pub(crate) fn code_of_signal(signal: Signal) -> u8 {
+    // Signals are 1 to 64.
+    128 + u8::try_from(signal.number()).unwrap_or(0)
 }
 
 /// The exit code that says what kind of error it was.

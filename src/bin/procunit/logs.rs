@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::args::{Global, LogsArgs};
 use crate::log_lines::{Printer, printable};
-use crate::{connect, select, words};
+use crate::{connect, select, show, words};
 
 /// After the end of what is followed, how long no line must come until there are none. journald tells of new
 /// lines at most this late (`POST_CHANGE_TIMER_INTERVAL_USEC` is 250 ms, journal-file.c, 252 to 257).
@@ -43,7 +43,7 @@ pub(crate) async fn logs(global: &Global, args: &LogsArgs) -> anyhow::Result<u8>
             tell_nothing(&reports);
         }
         for report in ended {
-            anstream::eprintln!("procunit: {}: {}", report.id, words::end(&report));
+            show::say(format_args!("procunit: {}: {}", report.id, words::end(&report)));
         }
     }
     Ok(0)
@@ -143,7 +143,7 @@ async fn drain(printer: &mut Printer, lines: &mut Lines<JournalctlRecords>) -> a
 
 fn tell_skipped(skipped: u64) {
     if skipped > 0 {
-        anstream::eprintln!("procunit: {skipped} records of the journal are too long and were left out");
+        show::say(format_args!("procunit: {skipped} records of the journal are too long and were left out"));
     }
 }
 
@@ -151,5 +151,5 @@ fn tell_nothing(reports: &[Report]) {
     let names: Vec<_> = reports.iter().map(|report| report.id.as_str()).collect();
     let attached = reports.iter().all(|report| report.lifetime == Lifetime::Attached);
     let why = if attached { "; what an attached proc writes goes to who ran it" } else { "" };
-    anstream::eprintln!("procunit: the journal has no lines of {}{why}", names.join(", "));
+    show::say(format_args!("procunit: the journal has no lines of {}{why}", names.join(", ")));
 }

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            anstream::eprintln!("{}", exit::Shown(&error));
+            show::say(format_args!("{}", exit::Shown(&error)));
             ExitCode::from(exit::code_of_error(&error))
         }
     }

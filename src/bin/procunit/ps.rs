@@ -61,10 +61,10 @@ fn is_for_people(global: &Global) -> bool {
 
 fn tell_nothing(hidden: usize) {
     match hidden {
-        0 => anstream::eprintln!("procunit: no procs"),
-        _ => anstream::eprintln!(
+        0 => show::say(format_args!("procunit: no procs")),
+        _ => show::say(format_args!(
             "procunit: nothing is running; {hidden} ended {} with -a",
             plural(hidden, "proc shows", "procs show")
-        ),
+        )),
     }
 }

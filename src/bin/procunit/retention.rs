@@ -5,13 +5,14 @@ use procunit::report::Report;
 use procunit::spec::{Lifetime, defaults};
 
 use crate::args::Global;
+use crate::show;
 use crate::words::plural;
 
 /// Removes the oldest ended procs beyond the bound and says so; costs one listing where there are none. What fails
 /// here is told and fails nothing else.
 pub(crate) async fn look_after(global: &Global, manager: &ProcManager) {
     if let Err(error) = bound(global, manager).await {
-        anstream::eprintln!("procunit: ended procs were not counted: {error:#}");
+        show::say(format_args!("procunit: ended procs were not counted: {error:#}"));
     }
 }
 
@@ -39,12 +40,12 @@ pub(crate) async fn keep_within_bound(
     }
     reports.retain(|report| !oldest.iter().any(|gone| gone.id == report.id));
     if !oldest.is_empty() && !global.quiet {
-        anstream::eprintln!(
+        show::say(format_args!(
             "procunit: removed {} ended {}, the oldest first: {} are kept",
             oldest.len(),
             plural(oldest.len(), "proc", "procs"),
             defaults::ENDED_DETACHED_UNITS,
-        );
+        ));
     }
     reports
 }

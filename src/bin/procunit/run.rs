@@ -3,13 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::pin::pin;
 
 use anyhow::{Context as _, bail};
 use procunit::id::ProcId;
+use procunit::signal::Signal;
 use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
 use procunit::sys::token::token;
 use procunit::{ProcHandle, ProcManager};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::args::{Global, RunArgs};
 use crate::tty::Modes;
@@ -38,18 +40,20 @@ async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
 }
 
 async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<u8> {
-    // Before the launch: a signal that comes in the middle must not leave anything behind.
+    // Before anything else: a signal that comes in the middle must not leave anything behind.
     let mut wishes = Wishes::listen().context("listening for signals")?;
-    let manager = connect::for_attached(global).await?;
+    let manager = tokio::select! {
+        manager = connect::for_attached(global) => manager?,
+        wish = wishes.next() => return Ok(given_up(wish, "before the launch; nothing was started")),
+    };
     let modes = Modes::keep();
-    let handle = tokio::select! {
-        launched = launch(&manager, args, spec) => launched?,
-        // Dropping the launch ends what it started.
-        wish = wishes.next() => bail!("{wish} during the launch; nothing was left running"),
+    let (handle, wish) = match launched(launch(&manager, args, spec), &mut wishes).await {
+        Ok(launched) => launched?,
+        Err(wish) => return Ok(given_up(wish, "twice during the launch; what was started of it ends now")),
     };
     modes.restore();
     tell_notes(global, &handle);
-    let status = until_over(&handle, &mut wishes).await?;
+    let status = until_over(&handle, wish, &mut wishes).await?;
     let code = exit::code_of_status(&status);
     if code == 0 && args.timeout.is_none() {
         return Ok(0);
@@ -76,19 +80,52 @@ async fn launch(manager: &ProcManager, args: &RunArgs, spec: ProcSpec) -> anyhow
 fn tell_notes(global: &Global, handle: &ProcHandle) {
     if !global.quiet {
         for note in handle.notes() {
-            anstream::eprintln!("procunit: {note}");
+            show::say(format_args!("procunit: {note}"));
         }
     }
 }
 
-/// Waits for the end; the first wish to stop asks, the second kills.
-async fn until_over(handle: &ProcHandle, wishes: &mut Wishes) -> anyhow::Result<procunit::ProcStatus> {
+/// The launched proc, and the first wish to stop that came meanwhile: it is stopped as soon as there is something to
+/// stop. The error is the second such wish, which does not wait for that.
+async fn launched(
+    launch: impl Future<Output = anyhow::Result<ProcHandle>>,
+    wishes: &mut Wishes,
+) -> Result<anyhow::Result<(ProcHandle, Option<Wish>)>, Wish> {
+    let mut launch = pin!(launch);
     let wish = tokio::select! {
         biased;
-        over = handle.wait() => return Ok(over?),
+        launched = &mut launch => return Ok(launched.map(|handle| (handle, None))),
         wish = wishes.next() => wish,
     };
-    let stopping = handle.terminate(None, wish);
+    tokio::select! {
+        biased;
+        launched = launch => Ok(launched.map(|handle| (handle, Some(wish)))),
+        again = wishes.next() => Err(again),
+    }
+}
+
+/// The exit code of a command that has nothing to wait for. What may be on its way is tied to it.
+fn given_up(wish: Wish, when: &str) -> u8 {
+    show::say(format_args!("procunit: {} {when}", wish.reason));
+    exit::code_of_signal(wish.signal)
+}
+
+/// Waits for the end; the first wish to stop asks, the second kills.
+async fn until_over(
+    handle: &ProcHandle,
+    wish: Option<Wish>,
+    wishes: &mut Wishes,
+) -> anyhow::Result<procunit::ProcStatus> {
+    let wish = if let Some(wish) = wish {
+        wish
+    } else {
+        tokio::select! {
+            biased;
+            over = handle.wait() => return Ok(over?),
+            wish = wishes.next() => wish,
+        }
+    };
+    let stopping = handle.terminate(None, wish.reason);
     tokio::select! {
         biased;
         stopped = stopping => over(stopped, handle),
@@ -107,11 +144,18 @@ fn over(
     }
 }
 
-/// The signals that ask this command to stop what it runs.
+/// What asked this command to stop what it runs.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    signal: Signal,
+    reason: &'static str,
+}
+
+/// The signals that do so.
 struct Wishes {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
+    interrupt: Listener,
+    terminate: Listener,
+    hangup: Listener,
 }
 
 impl Wishes {
@@ -123,13 +167,14 @@ impl Wishes {
         })
     }
 
-    /// The next one, in words. Cancel safe.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "interrupted (Ctrl-C)",
-            _ = self.terminate.recv() => "procunit was terminated",
-            _ = self.hangup.recv() => "the terminal was closed",
-        }
+    /// The next one. Cancel safe.
+    async fn next(&mut self) -> Wish {
+        let (signal, reason) = tokio::select! {
+            _ = self.interrupt.recv() => (Signal::INT, "interrupted (Ctrl-C)"),
+            _ = self.terminate.recv() => (Signal::TERM, "procunit was terminated"),
+            _ = self.hangup.recv() => (Signal::HUP, "the terminal was closed"),
+        };
+        Wish { signal, reason }
     }
 }
 

@@ -6,6 +6,7 @@ use procunit::ProcManager;
 use procunit::report::Report;
 
 use crate::args::Selectors;
+use crate::show;
 
 /// How many names "did you mean" offers.
 const MOST_GUESSES: usize = 3;
@@ -40,7 +41,7 @@ impl Selected {
     /// Tells what selected nothing. Whether there was such.
     pub(crate) fn tell_missing(&self) -> bool {
         for missing in &self.missing {
-            anstream::eprintln!("procunit: {missing}");
+            show::say(format_args!("procunit: {missing}"));
         }
         !self.missing.is_empty()
     }
@@ -147,15 +148,12 @@ fn in_class(class: &[u8], byte: u8) -> bool {
     };
     let mut found = false;
     while let [first, rest @ ..] = class {
-        class = match rest {
-            [b'-', last, rest @ ..] => {
-                found |= (*first..=*last).contains(&byte);
-                rest
-            }
-            _ => {
-                found |= *first == byte;
-                rest
-            }
+        class = if let [b'-', last, rest @ ..] = rest {
+            found |= (*first..=*last).contains(&byte);
+            rest
+        } else {
+            found |= *first == byte;
+            rest
         };
     }
     found != negated

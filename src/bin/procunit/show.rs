@@ -19,6 +19,12 @@ fn quiet_on_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// One line of words, on stderr. Where nobody can read it any more, as on a terminal that was closed, it is lost,
+/// which is no reason to end in another way.
+pub(crate) fn say(words: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{words}");
+}
+
 /// Data without an end of line of its own, any bytes.
 pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
     quiet_on_closed_pipe(io::stdout().write_all(data).and_then(|()| io::stdout().flush()))
@@ -37,7 +43,7 @@ pub(crate) fn json_line(item: &impl Serialize) -> anyhow::Result<()> {
 
 /// How a proc ended and who ended it, on stderr.
 pub(crate) fn exit_report(report: &Report) {
-    anstream::eprintln!("{}", words::exit_report(report));
+    say(words::exit_report(report));
 }
 
 /// Words for something good.

@@ -1,5 +1,7 @@
 //! Procs as a table: fitted to a terminal, whole when piped.
 
+use std::fmt::Write as _;
+
 use std::io::{self, IsTerminal as _};
 
 use comfy_table::{
@@ -104,7 +106,7 @@ fn row(report: &Report, wide: bool, now: Timestamp) -> Row {
 fn status(report: &Report) -> Cell {
     let mut text = report.status.to_string();
     if let Some(left) = report.leftovers {
-        text.push_str(&format!(" +{left} {}", plural(left, "process", "processes")));
+        let _ = write!(text, " +{left} {}", plural(left, "process", "processes"));
     }
     let cell = Cell::new(text);
     match &report.status {

@@ -96,7 +96,7 @@ async fn end(handle: &ProcHandle) -> anyhow::Result<(&ProcHandle, Report)> {
     match handle.gone().await {
         Ok(_) => {}
         Err(error @ TerminateError::TimedOut { .. }) => {
-            anstream::eprintln!("procunit: {}: what it left behind is {error}", handle.id());
+            show::say(format_args!("procunit: {}: what it left behind is {error}", handle.id()));
         }
         Err(error) => return Err(error.into()),
     }
@@ -118,7 +118,7 @@ fn still_running(handles: &[ProcHandle], ended: &[Report]) -> Vec<ProcHandle> {
 fn tell_running(running: &[ProcHandle]) {
     for handle in running {
         let state = words::state(&handle.status());
-        anstream::eprintln!("procunit: {}: the timeout passed; it is {state}", handle.id());
+        show::say(format_args!("procunit: {}: the timeout passed; it is {state}", handle.id()));
     }
 }
 

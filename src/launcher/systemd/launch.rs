@@ -13,7 +13,7 @@ use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
 use crate::id::UnitName;
 use crate::launcher::resolve::{self, Resolved};
-use crate::launcher::{Facts, LaunchError, Launched};
+use crate::launcher::{Facts, LaunchError, Launched, RunKey};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
@@ -34,11 +34,12 @@ pub(super) async fn launch(
     let resolved = resolve::resolve(spec, caller)?;
     let extra = properties::typed(shared, spec).await?;
     let unit = UnitName::for_proc(spec.id());
+    let key = facts.key;
     let Some(verdict) = shared.routes.open(&unit, facts) else {
         return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
     };
     shared.bus.track(&unit);
-    let attempt = Attempt { shared, spec, unit, verdict, armed: true };
+    let attempt = Attempt { shared, spec, unit, key, verdict, armed: true };
     let started = attempt.start(&resolved, &extra).await?;
     attempt.until_exec(started).await
 }
@@ -48,6 +49,7 @@ struct Attempt<'a> {
     shared: &'a Arc<Shared>,
     spec: &'a ProcSpec,
     unit: UnitName,
+    key: RunKey,
     verdict: oneshot::Receiver<Main>,
     armed: bool,
 }
@@ -62,8 +64,7 @@ struct Started {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.shared.routes.close(&self.unit);
-            self.shared.bus.untrack(&self.unit);
+            self.shared.close_route(&self.unit, self.key);
         }
     }
 }
@@ -76,11 +77,14 @@ impl Attempt<'_> {
         if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
             drop(place);
             self.shared.placement.tie_is_gone(&tie).await;
+            // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
+            let _ = self.shared.bus.unref(self.unit.as_str()).await;
             place = self.place().await?;
             outcome = self.start_at(&mut place, resolved, extra).await?;
         }
         match outcome {
             Ok((job, notes)) => {
+                self.shared.routes.accepted(&self.unit, job.id());
                 place.made();
                 Ok(Started { job, seat: place.seat.clone(), notes })
             }
@@ -161,7 +165,7 @@ impl Attempt<'_> {
         let main = match self.shared.bus.look(self.unit.as_str()).await {
             Ok(snapshot) => {
                 let main = observe(&snapshot, None).main;
-                self.shared.routes.picture(&self.unit, snapshot);
+                self.shared.routes.looked(&self.unit, self.key, snapshot);
                 main
             }
             Err(error) => {
@@ -174,7 +178,7 @@ impl Attempt<'_> {
 
     fn launched(mut self, started: Started) -> Launched {
         self.armed = false;
-        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), Some(started.seat));
+        let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), self.key, Some(started.seat));
         Launched { run: Box::new(run), notes: started.notes }
     }
 

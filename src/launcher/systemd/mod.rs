@@ -85,7 +85,8 @@ impl SystemdLauncher {
     /// # Errors
     /// [`BusError`].
     pub async fn connect_to(address: BusAddress) -> Result<Self, BusError> {
-        let Connected { bus, events, info } = Bus::connect(address).await?;
+        // Boxed: two handshakes make a large future, and callers await this one deep in theirs.
+        let Connected { bus, events, info } = Box::pin(Bus::connect(address)).await?;
         let version = info.version.parse().map_err(|_| BusError::NotAUserManager {
             message: format!("its version is {:?}", info.version),
         })?;

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::bus::{AuxUnit, Bus};
 use crate::id::{SliceName, TieName};
 use crate::spec::{Lifetime, defaults};
+use crate::status::snapshot::Snapshot;
 use crate::sys::program;
 use crate::unit::{slice_properties, tie_plan};
 
@@ -27,8 +28,10 @@ pub(super) struct Placement {
     token: String,
     bus: Bus,
     state: Mutex<State>,
-    /// Set where units may have gone without us seeing it, so that nothing is taken for granted.
-    doubt: AtomicBool,
+    /// Set where units may have gone without us seeing it, so that the slice is not taken for granted.
+    slice_doubt: AtomicBool,
+    /// Set where the tie may be ending.
+    tie_doubt: AtomicBool,
 }
 
 #[derive(Default)]
@@ -100,7 +103,8 @@ struct Making<'a> {
 
 impl Placement {
     pub(super) fn new(token: String, bus: Bus) -> Self {
-        Self { token, bus, state: Mutex::default(), doubt: AtomicBool::new(false) }
+        let (slice_doubt, tie_doubt) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { token, bus, state: Mutex::default(), slice_doubt, tie_doubt }
     }
 
     /// Lets go of the tie, which ends what is attached.
@@ -111,9 +115,27 @@ impl Placement {
         }
     }
 
-    /// Takes nothing for granted at the next launch: a tie and a slice are made anew.
+    /// Takes nothing for granted at the next launch: it gets a new slice, and looks at the tie.
     pub(super) fn doubt(&self) {
-        self.doubt.store(true, Ordering::Relaxed);
+        self.slice_doubt.store(true, Ordering::Relaxed);
+        self.doubt_tie();
+    }
+
+    /// Looks at the tie before the next attached proc is tied to it. A proc that is being stopped may be so because
+    /// somebody stops the tie; what is tied to it in the middle of that would be stopped with the rest.
+    pub(super) fn doubt_tie(&self) {
+        self.tie_doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets a tie that is ending or gone.
+    async fn check_tie(&self, state: &mut State) {
+        let Some(tie) = &state.tie else { return };
+        match self.bus.look(tie.name.as_str()).await {
+            Ok(seen) if holds(&seen) => {}
+            Ok(_) => state.tie = None,
+            // The launch that follows will meet the same, and say so.
+            Err(error) => tracing::debug!(tie = %tie.name, %error, "could not look at the tie"),
+        }
     }
 
     /// A place for a unit of this lifetime.
@@ -122,6 +144,9 @@ impl Placement {
     /// Where no pipe can be made.
     pub(super) async fn place(&self, lifetime: Lifetime) -> Result<Place<'_>, std::io::Error> {
         let mut state = self.state.lock().await;
+        if lifetime == Lifetime::Attached && self.tie_doubt.swap(false, Ordering::Relaxed) {
+            self.check_tie(&mut state).await;
+        }
         let mut aux = Vec::new();
         let (slice, seat, new_slice) = match self.seat(&mut state) {
             Ok((slice, seat)) => (slice, seat, None),
@@ -147,7 +172,7 @@ impl Placement {
 
     /// A seat in the slice that is being filled; a new slice where there is none, or it is full.
     fn seat(&self, state: &mut State) -> Result<(SliceName, Seat), Slice> {
-        let doubt = self.doubt.swap(false, Ordering::Relaxed);
+        let doubt = self.slice_doubt.swap(false, Ordering::Relaxed);
         if !std::mem::replace(&mut state.begun, true) {
             return Ok((SliceName::app(), Seat { _hold: None }));
         }
@@ -179,6 +204,11 @@ impl Placement {
             state.tie = None;
         }
     }
+}
+
+/// Whether a tie is up, and nothing is about to change that.
+fn holds(tie: &Snapshot) -> bool {
+    tie.unit.active_state.as_deref() == Some("active") && matches!(tie.unit.job, None | Some(0))
 }
 
 /// What holds the tie: it reads its standard input to the end and writes nothing.

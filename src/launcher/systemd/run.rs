@@ -1,12 +1,13 @@
 //! One held unit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::placement::Seat;
 use super::{Shared, error, sighting};
 use crate::bus::{BusError, Whom};
 use crate::id::{ProcId, UnitName};
-use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, ProcRun, Target};
+use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, ProcRun, RunKey, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
 use crate::unit::Feature;
@@ -15,13 +16,19 @@ use crate::unit::Feature;
 pub(super) struct SystemdRun {
     shared: Arc<Shared>,
     unit: UnitName,
+    key: RunKey,
+    /// Whether the reference is still there. Another run may have the name once it is not.
+    referenced: AtomicBool,
+    /// Whether what was kept of it has been thrown away: what has the name since then is not it.
+    discarded: AtomicBool,
     /// Keeps the slice this launcher put it into counted as in use.
     _seat: Option<Seat>,
 }
 
 impl SystemdRun {
-    pub(super) fn new(shared: Arc<Shared>, unit: UnitName, seat: Option<Seat>) -> Self {
-        Self { shared, unit, _seat: seat }
+    pub(super) fn new(shared: Arc<Shared>, unit: UnitName, key: RunKey, seat: Option<Seat>) -> Self {
+        let (referenced, discarded) = (AtomicBool::new(true), AtomicBool::new(false));
+        Self { shared, unit, key, referenced, discarded, _seat: seat }
     }
 
     async fn discard(&self) -> Result<(), BusError> {
@@ -38,8 +45,7 @@ impl SystemdRun {
 
 impl Drop for SystemdRun {
     fn drop(&mut self) {
-        self.shared.routes.close(&self.unit);
-        self.shared.bus.untrack(&self.unit);
+        self.shared.close_route(&self.unit, self.key);
     }
 }
 
@@ -101,11 +107,16 @@ impl ProcRun for SystemdRun {
 
     fn release(&self, discard: bool) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if discard && let Err(error) = self.discard().await {
-                tracing::debug!(unit = %self.unit, %error, "not discarded");
+            if discard && !self.discarded.load(Ordering::Acquire) {
+                match self.discard().await {
+                    Ok(()) => self.discarded.store(true, Ordering::Release),
+                    Err(error) => tracing::debug!(unit = %self.unit, %error, "not discarded"),
+                }
             }
-            self.shared.routes.close(&self.unit);
-            self.shared.bus.untrack(&self.unit);
+            if !self.referenced.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            self.shared.close_route(&self.unit, self.key);
             match self.shared.bus.unref(self.unit.as_str()).await {
                 Ok(()) | Err(BusError::NoSuchUnit { .. }) => {}
                 Err(error) => tracing::debug!(unit = %self.unit, %error, "not released"),
@@ -117,18 +128,19 @@ impl ProcRun for SystemdRun {
 /// Takes a reference on the unit of a proc that somebody else started, and looks at it.
 pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Result<Adopted, AdoptError> {
     let unit = UnitName::for_proc(&id);
-    if shared.routes.open(&unit, facts).is_none() {
+    let key = facts.key;
+    if shared.routes.open_found(&unit, facts).is_none() {
         return Err(AdoptError::AlreadyHeld { id });
     }
     // From here on dropping the run takes the route back.
-    let run = SystemdRun::new(Arc::clone(shared), unit.clone(), None);
+    let run = SystemdRun::new(Arc::clone(shared), unit.clone(), key, None);
     shared.bus.track(&unit);
     shared.bus.add_ref(unit.as_str()).await.map_err(|refused| error::of_adopt(&id, refused))?;
     let (snapshot, details) =
         shared.bus.details(unit.as_str()).await.map_err(|refused| error::of_adopt(&id, refused))?;
     match sighting::sight(&unit, snapshot.clone(), details) {
         Ok(sighting) => {
-            shared.routes.picture(&unit, snapshot);
+            shared.routes.looked(&unit, key, snapshot);
             Ok(Adopted { run: Box::new(run), sighting })
         }
         Err(unseen) => {

@@ -194,6 +194,26 @@ fn a_stop_counts_as_ours_only_if_it_was_delivered_before_the_end() {
     assert!(!after.machine.was_deactivated());
 }
 
+/// The answer to a stop and the end that it brought come on two connections.
+#[test]
+fn a_stop_whose_answer_comes_after_the_end_it_brought_counts_as_ours() {
+    let mut unit = Unit::new(Release::V257);
+    let end = shown(unit.started().stop().main_ends(Exit::Code(0), false));
+    let judged = Judged::after([end, Event::StopDelivered]);
+    assert!(judged.machine.stop_delivered());
+}
+
+/// Of a kept unit that is stopped when its program is long over.
+#[test]
+fn a_stop_after_the_end_did_not_bring_it() {
+    let mut unit = Unit::kept(Release::V257);
+    let end = shown(unit.started().main_ends(Exit::Code(0), false));
+    // A picture from before the end that is read late.
+    let late = shown(Unit::kept(Release::V257).started().stop());
+    let judged = Judged::after([end, late, Event::StopDelivered]);
+    assert!(!judged.machine.was_deactivated() && !judged.machine.stop_delivered());
+}
+
 #[test]
 fn systemds_stop_is_told_by_what_was_seen_and_by_the_times() {
     let mut unit = Unit::new(Release::V252);
