@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use nix::sys::signal::Signal;
 
 use alone::{alone, beside_others};
-use support::run;
+use procunit::unit::{Feature, SystemdVersion};
+use support::{run, systemctl};
 
 /// Procs at one time where a test has many.
 const AT_ONCE: usize = 8;
@@ -163,6 +164,23 @@ fn what_cannot_be_launched_is_told_by_code_and_by_words_and_leaves_nothing() {
         assert!(!said.contains("exited with"), "nothing ran: {said:?}");
         assert_eq!(said.lines().count(), 1, "{said:?}");
     }
+}
+
+/// A handler of binfmt_misc might know such a file: the kernel alone can tell. Its no is systemd's 203, which from 256
+/// on is told from the program's own, and below is passed on with the doubt.
+#[test]
+fn what_only_the_kernel_can_refuse_is_told_as_far_as_systemd_tells_it() {
+    let _manager = beside_others();
+    let directory = tempfile::tempdir().expect("a directory");
+    file(directory.path(), "junk", "\0\u{1}\u{2}", 0o755);
+    let (code, said) = ran_in(directory.path(), &[], &["./junk"]);
+    let version = systemctl(&["show", "--value", "--property=Version"]);
+    if version.parse::<SystemdVersion>().expect("a version").has(Feature::HandoffTimestamp) {
+        assert_eq!(code, 125, "{said}");
+    } else {
+        assert_eq!(code, 203, "{said}");
+    }
+    assert!(said.contains("executing the program"), "{said:?}");
 }
 
 /// A misspelt flag must not become the program.
