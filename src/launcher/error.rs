@@ -48,6 +48,16 @@ pub enum LaunchError {
         /// Why not.
         why: &'static str,
     },
+    /// The program names another one that has to run it, and that one cannot be executed.
+    #[error("{path}: its interpreter {interpreter}: {why}", path = path.display(), interpreter = interpreter.display())]
+    Interpreter {
+        /// The program.
+        path: PathBuf,
+        /// What its `#!` line or its ELF header names.
+        interpreter: PathBuf,
+        /// Why that cannot be executed.
+        why: &'static str,
+    },
     /// The working directory cannot be used.
     #[error("working directory {path}: {source}", path = path.display())]
     WorkingDirectory {

@@ -78,6 +78,9 @@ impl From<ProgramError> for LaunchError {
         match error {
             ProgramError::NotFound { program, searched } => Self::NotFound { program, searched },
             ProgramError::NotExecutable { path, why } => Self::NotExecutable { path, why },
+            ProgramError::Interpreter { path, interpreter, why } => {
+                Self::Interpreter { path, interpreter, why }
+            }
         }
     }
 }

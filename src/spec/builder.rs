@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::defaults;
-use super::environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_flaw};
+use super::environment::{EnvBase, Environment, OWN, PER_SERVICE, long_value_flaw, name_flaw, value_flaw};
 use super::error::{Field, Flaw, SpecError};
 use super::proc_spec::{Lifetime, ProcSpec};
 use super::stdio::{Input, Output, Stdio};
@@ -222,9 +222,11 @@ impl fmt::Debug for ProcSpecBuilder {
     }
 }
 
-/// The text of what D-Bus must carry.
+/// The text of what D-Bus must carry, and exec then take.
 fn text(field: Field, value: OsString) -> Result<String, SpecError> {
-    match value_flaw(value.as_bytes()) {
+    let (len, max) = (value.len(), defaults::EXEC_STRING_MAX);
+    let too_long = (len > max).then_some(Flaw::TooLong { len, max });
+    match value_flaw(value.as_bytes()).or(too_long) {
         Some(flaw) => Err(SpecError::new(field, flaw)),
         None => value.into_string().map_err(|_| SpecError::new(field, Flaw::NotUtf8)),
     }
@@ -258,6 +260,9 @@ fn change(name: &OsStr, value: Option<OsString>) -> Result<(String, Option<Strin
     let name = shown.as_str();
     if OWN.contains(&name) || (value.is_some() && PER_SERVICE.contains(&name)) {
         return Err(SpecError::new(Field::EnvName(shown), Flaw::Reserved));
+    }
+    if let Some(flaw) = value.as_ref().and_then(|value| long_value_flaw(name.as_bytes(), value.as_bytes())) {
+        return Err(SpecError::new(Field::EnvValue(shown), flaw));
     }
     let value = value.map(|value| text(Field::EnvValue(shown.clone()), value)).transpose()?;
     Ok((shown, value))

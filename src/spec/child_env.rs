@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::defaults::ENVIRONMENT_ENTRIES_MAX;
-use super::environment::{EnvBase, OWN, PER_SERVICE, name_flaw, value_flaw};
+use super::environment::{EnvBase, OWN, PER_SERVICE, long_value_flaw, name_flaw, value_flaw};
 use super::error::{Field, Flaw, SpecError};
 use super::proc_spec::ProcSpec;
 use super::stdio::Output;
@@ -64,10 +64,14 @@ fn inherited(spec: &ProcSpec, caller: &[(OsString, OsString)]) -> ChildEnv {
     seen
 }
 
-/// An entry as D-Bus can carry it, or its name as people can read it and what is wrong.
+/// An entry as D-Bus can carry it and the kernel takes it, or its name as people can read it and what is wrong.
 fn passable<'a>(name: &'a OsStr, value: &'a OsStr) -> Result<(&'a str, &'a str), (String, Flaw)> {
     let shown = || name.to_string_lossy().into_owned();
-    if let Some(flaw) = name_flaw(name.as_bytes()).or_else(|| value_flaw(value.as_bytes())) {
+    let (name_bytes, value_bytes) = (name.as_bytes(), value.as_bytes());
+    let flaw = name_flaw(name_bytes)
+        .or_else(|| value_flaw(value_bytes))
+        .or_else(|| long_value_flaw(name_bytes, value_bytes));
+    if let Some(flaw) = flaw {
         return Err((shown(), flaw));
     }
     name.to_str().zip(value.to_str()).ok_or_else(|| (shown(), Flaw::NotUtf8))

@@ -41,5 +41,8 @@ pub const OWNED_JOURNAL_STREAMS: usize = 1_024;
 pub const UNIT_LINE_MAX: usize = 1024 * 1024;
 /// Environment entries a proc can have (`ENVIRONMENT_ASSIGNMENTS_MAX`, env-util.h).
 pub const ENVIRONMENT_ENTRIES_MAX: usize = 16 * 1024;
+/// Bytes in one argument, and in one environment entry as `NAME=VALUE`, without the NUL at its end (`MAX_ARG_STRLEN`,
+/// linux/binfmts.h). Kernels with pages over 4 KiB take more; a spec means the same on all.
+pub const EXEC_STRING_MAX: usize = 128 * 1024 - 1;
 /// Bytes in a label: it ends up in the unit's description and in one environment value.
 pub const LABEL_MAX: usize = 256;

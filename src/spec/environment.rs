@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::defaults::EXEC_STRING_MAX;
 use super::error::Flaw;
 
 /// What a proc's environment starts from.
@@ -89,4 +90,10 @@ pub fn value_flaw(value: &[u8]) -> Option<Flaw> {
         return Some(Flaw::Nul);
     }
     std::str::from_utf8(value).is_err().then_some(Flaw::NotUtf8)
+}
+
+/// What the kernel does not take of an environment value: `NAME=VALUE` is one string to it.
+pub(super) fn long_value_flaw(name: &[u8], value: &[u8]) -> Option<Flaw> {
+    let max = EXEC_STRING_MAX.saturating_sub(name.len() + "=".len());
+    (value.len() > max).then_some(Flaw::TooLong { len: value.len(), max })
 }

@@ -44,6 +44,8 @@ pub enum Field {
     EnvValue(String),
     /// All of the environment together.
     Environment,
+    /// All that exec gets: the arguments and the environment together.
+    ExecTotal,
     /// The working directory.
     Cwd,
     /// The file mode creation mask.
@@ -68,6 +70,7 @@ impl fmt::Display for Field {
             Self::EnvName(name) => write!(f, "environment name {name:?}"),
             Self::EnvValue(name) => write!(f, "the value of environment variable {name:?}"),
             Self::Environment => f.write_str("the environment"),
+            Self::ExecTotal => f.write_str("the command line together with the environment"),
             Self::Cwd => f.write_str("the working directory"),
             Self::Umask => f.write_str("the umask"),
             Self::Label => f.write_str("the label"),
@@ -131,7 +134,7 @@ pub enum Flaw {
     #[error("has the control character {0:?}")]
     Control(char),
     /// A last character that a unit file does not keep.
-    #[error("ends in a blank or a backslash, which systemd would lose from the unit's file")]
+    #[error("ends in a blank or a backslash, which systemd would lose")]
     LostEnd,
     /// Bits outside 0777.
     #[error("is {0:#o}; 0777 is the most")]

@@ -100,6 +100,18 @@ fn a_message_reads_as_one_sentence_and_shows_no_value() {
 }
 
 #[test]
+fn a_string_that_exec_does_not_take_is_refused_by_name() {
+    let long = |len: usize| "x".repeat(len);
+    let max = defaults::EXEC_STRING_MAX;
+    assert!(builder("x").arg(long(max)).env("A", long(max - 2)).build().is_ok());
+    let too_long = |len, max| Flaw::TooLong { len, max };
+    assert_eq!(refusal(builder("x").arg(long(max + 1))), (Field::Arg(1), too_long(max + 1, max)));
+    // `A=` counts with the value.
+    let value = Field::EnvValue("A".to_owned());
+    assert_eq!(refusal(builder("x").env("A", long(max - 1))), (value, too_long(max - 1, max - 2)));
+}
+
+#[test]
 fn debug_shows_the_names_of_variables_and_no_value() {
     let spec = builder("x").env("TOKEN", "s3cret").env_remove("GONE");
     for shown in [format!("{spec:?}"), format!("{:?}", spec.build().unwrap())] {

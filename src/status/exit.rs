@@ -56,17 +56,30 @@ pub enum ExecReached {
 impl ExecReached {
     /// What a snapshot of an ended main process says.
     ///
-    /// From systemd 256 the handoff timestamp decides. Below it, only having been active proves exec:
-    /// with `Type=exec` a unit becomes active when exec succeeded, but 200 of 200 concurrent short programs
-    /// never got there although exec worked (measured, 252).
+    /// With `Type=exec` a unit becomes active when exec has succeeded, so that having been active proves it. Not
+    /// having been active proves nothing below systemd 256: 200 of 200 concurrent short programs never got there
+    /// although exec worked (measured, 252). From 256 on it is always seen (200 of 200, measured, 257), and the handoff
+    /// timestamp is 0 where the setup failed. It is taken right before execve(2), though: where that fails itself (203,
+    /// EXEC), the timestamp is there and the unit was never active (measured, 257).
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let was_active = active_enter(snapshot).is_some();
         match snapshot.service.handoff_monotonic {
             Some(0) => Self::No,
+            Some(_) if !was_active && exited_with(snapshot, EXEC_FAILED) => Self::No,
             Some(_) => Self::Yes,
-            None if active_enter(snapshot).is_some() => Self::Yes,
+            None if was_active => Self::Yes,
             None => Self::Unknown,
         }
     }
+}
+
+/// The exit status of systemd's child where execve(2) failed.
+const EXEC_FAILED: u8 = 203;
+
+fn exited_with(snapshot: &Snapshot, status: u8) -> bool {
+    let service = &snapshot.service;
+    let exit = service.exec_main_code.zip(service.exec_main_status);
+    exit.and_then(|(code, status)| Exit::from_exec_main(code, status)) == Some(Exit::Code(status))
 }
 
 /// When the unit became active in the run that the picture shows.

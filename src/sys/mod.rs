@@ -5,6 +5,7 @@ pub mod caller;
 pub(crate) mod child;
 #[cfg(feature = "native")]
 mod descriptors;
+mod format;
 #[cfg(feature = "native")]
 mod parent_death;
 #[cfg(feature = "native")]

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use super::format::{self, Flaw};
+
 /// Why a program cannot be launched.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -28,6 +30,16 @@ pub enum ProgramError {
         /// Why not.
         why: &'static str,
     },
+    /// The program names another one that has to run it, and that one cannot be executed.
+    #[error("{path}: its interpreter {interpreter}: {why}", path = path.display(), interpreter = interpreter.display())]
+    Interpreter {
+        /// The program.
+        path: PathBuf,
+        /// What its `#!` line or its ELF header names.
+        interpreter: PathBuf,
+        /// Why that cannot be executed.
+        why: &'static str,
+    },
 }
 
 /// The absolute path of `program` as a shell in `cwd` with this `path` would run it.
@@ -35,9 +47,24 @@ pub enum ProgramError {
 /// A name with a slash is a path, relative to `cwd`. A bare name is looked up on `path`, where a match that
 /// cannot be executed is passed over, and named only if nothing else is found: as execvp(3) does.
 ///
+/// What was found must be a program that the kernel can run as it is. A text without a `#!` line is refused: a shell
+/// would interpret it itself, and execvp(3) hand it to `/bin/sh`, but systemd does neither.
+///
 /// # Errors
 /// [`ProgramError`].
 pub fn resolve(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf, ProgramError> {
+    let found = find(program, cwd, path)?;
+    match format::check(&found, cwd) {
+        Ok(()) => Ok(found),
+        Err(Flaw::Format(why)) => Err(ProgramError::NotExecutable { path: found, why }),
+        Err(Flaw::Interpreter(interpreter, why)) => {
+            Err(ProgramError::Interpreter { path: found, interpreter, why })
+        }
+    }
+}
+
+/// The file that is meant.
+fn find(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf, ProgramError> {
     if program.contains('/') {
         let full = cwd.join(program);
         return match check(&full) {
@@ -67,7 +94,7 @@ pub fn resolve(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf,
 }
 
 /// `Err(None)` where there is nothing, `Err(Some(why))` where it cannot be executed.
-fn check(full: &Path) -> Result<(), Option<&'static str>> {
+pub(super) fn check(full: &Path) -> Result<(), Option<&'static str>> {
     let meta = match fs::metadata(full) {
         Ok(meta) => meta,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -126,6 +153,16 @@ mod tests {
         file(dir.path(), "tool", 0o755);
         assert_eq!(resolve("./tool", dir.path(), None).unwrap(), dir.path().join("./tool"));
         assert!(matches!(resolve("./none", dir.path(), None), Err(ProgramError::NotFound { .. })));
+    }
+
+    #[test]
+    fn a_script_whose_interpreter_is_missing_is_named_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let tool = file(dir.path(), "tool", 0o755);
+        fs::write(&tool, "#!/nope/sh\n").unwrap();
+        let refused = resolve("./tool", dir.path(), None).unwrap_err();
+        let said = format!("{}/./tool: its interpreter /nope/sh: not found", dir.path().display());
+        assert_eq!(refused.to_string(), said);
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Resolved {
         Ok(properties)
     }
 
+    /// What it has of its own, in bytes of `NAME=VALUE`.
+    pub(super) fn entries(&self) -> impl Iterator<Item = usize> {
+        self.seen.set.iter().map(|(name, value)| name.len() + "=".len() + value.len())
+    }
+
     /// What was left out.
     pub(super) fn note(&self) -> Option<PlanNote> {
         (!self.seen.dropped.is_empty()).then(|| PlanNote::EnvironmentDropped(self.seen.dropped.clone()))

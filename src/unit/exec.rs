@@ -7,7 +7,7 @@ use super::version::{Feature, SystemdVersion};
 use crate::spec::{Field, Flaw, ProcSpec, SpecError};
 
 pub(super) fn properties(spec: &ProcSpec, launch: &LaunchContext) -> Result<Vec<Property>, SpecError> {
-    let mut properties = command(&launch.program, spec.argv(), launch.version)?;
+    let mut properties = command(program(launch)?, spec.argv(), launch.version)?;
     properties.extend([
         Property::new("WorkingDirectory", cwd(launch)?),
         Property::new("UMask", spec.umask().unwrap_or(launch.caller.umask)),
@@ -15,6 +15,18 @@ pub(super) fn properties(spec: &ProcSpec, launch: &LaunchContext) -> Result<Vec<
         Property::new("IgnoreSIGPIPE", false),
     ]);
     Ok(properties)
+}
+
+/// The program's path. From systemd 255 on a process is started by an executor that is told line by line what to run,
+/// and the path stands there without quotes: `\n` and `\r` cut it, and blanks at its end are lost (203, measured, 257).
+fn program(launch: &LaunchContext) -> Result<&str, SpecError> {
+    let path = launch.program.as_str();
+    let flaw = match path.chars().find(|c| matches!(c, '\n' | '\r')) {
+        Some(found) => Flaw::Control(found),
+        None if path.ends_with([' ', '\t']) => Flaw::LostEnd,
+        None => return Ok(path),
+    };
+    Err(SpecError::new(Field::Program, flaw))
 }
 
 /// What a unit runs after a reload where its real command would not be read back as it was: nothing, under a name
@@ -80,4 +92,27 @@ fn cwd(launch: &LaunchContext) -> Result<&str, SpecError> {
         None => None,
     };
     flaw.map_or(Ok(cwd), |flaw| Err(SpecError::new(Field::Cwd, flaw)))
+}
+
+/// What the kernel takes of all strings together, each with its NUL and its pointer: a quarter of the stack limit
+/// (execve(2), "Limits on size of arguments and environment"), which for a user manager's services is 8 MiB where
+/// nobody set another. A little of it is left for what systemd adds.
+const EXEC_TOTAL_MAX: usize = 2 * 1024 * 1024 - 4096;
+
+/// Refuses what execve(2) would answer with E2BIG, where only systemd's child would hear it.
+pub(super) fn check_total(
+    spec: &ProcSpec,
+    launch: &LaunchContext,
+    entries: impl Iterator<Item = usize>,
+) -> Result<(), SpecError> {
+    if launch.extra.iter().any(|property| property.name.starts_with("LimitSTACK")) {
+        return Ok(());
+    }
+    let args = spec.argv().iter().map(String::len);
+    let len: usize = args.chain(entries).map(|string| string + 1 + size_of::<usize>()).sum();
+    let len = len + launch.program.len() + 1;
+    if len <= EXEC_TOTAL_MAX {
+        return Ok(());
+    }
+    Err(SpecError::new(Field::ExecTotal, Flaw::TooLong { len, max: EXEC_TOTAL_MAX }))
 }

@@ -95,6 +95,7 @@ impl fmt::Display for PlanNote {
 /// take or not read back.
 pub fn plan(spec: &ProcSpec, launch: &LaunchContext) -> Result<UnitPlan, SpecError> {
     let environment = environment::resolve(spec, launch);
+    exec::check_total(spec, launch, environment.entries())?;
     let mut properties = identity::properties(spec, launch);
     properties.extend(exec::properties(spec, launch)?);
     properties.extend(environment.properties()?);

@@ -93,6 +93,17 @@ fn detached() -> (ProcSpec, LaunchContext) {
     (spec.unwrap(), launch)
 }
 
+/// Each argument of one character is 4 bytes in the unit's file, and 10 to the kernel.
+#[test]
+fn more_than_exec_takes_in_all_is_refused_where_the_stack_limit_is_the_usual_one() {
+    let spec = |count| builder("x").args(vec!["x"; count]).build().unwrap();
+    assert!(plan(&spec(200_000), &launch(257)).is_ok());
+    let refused = plan(&spec(250_000), &launch(257)).err().unwrap();
+    assert_eq!(refused.field(), &Field::ExecTotal);
+    let extra = vec![Property::new("LimitSTACKSoft", u64::MAX)];
+    assert!(plan(&spec(250_000), &LaunchContext { extra, ..launch(257) }).is_ok());
+}
+
 #[test]
 fn a_plan_is_what_the_golden_text_says() {
     let at = |version, (spec, launch): (ProcSpec, LaunchContext)| {
@@ -189,12 +200,32 @@ fn an_environment_that_is_too_large_is_refused() {
         launch.caller.env = env;
         plan(&builder("sh").build().unwrap(), &launch).map(|_| ())
     };
-    let long = vec![("BIG".into(), "x".repeat(defaults::UNIT_LINE_MAX).into())];
+    let long = (0..11).map(|index| (format!("V{index}").into(), "x".repeat(100_000).into())).collect();
     assert!(matches!(planned(long).unwrap_err().flaw(), Flaw::LongLine { .. }));
     let many = (0..20_000).map(|index| (format!("V{index}").into(), "".into())).collect();
     let refused = planned(many).unwrap_err();
     assert_eq!(refused.field(), &Field::Environment);
     assert!(matches!(refused.flaw(), Flaw::TooMany { count: 20_002, max: 16_384 }), "{refused}");
+}
+
+#[test]
+fn an_inherited_entry_that_exec_does_not_take_is_dropped_and_told() {
+    let mut launch = launch(252);
+    launch.caller.env.push(("BIG".into(), "x".repeat(defaults::EXEC_STRING_MAX).into()));
+    let plan = plan(&builder("sh").build().unwrap(), &launch).unwrap();
+    assert!(matches!(&plan.notes[..], [PlanNote::EnvironmentDropped(dropped)] if dropped[0].0 == "BIG"));
+}
+
+/// From 255 on such a path does not reach the executor whole (203, measured, 257).
+#[test]
+fn a_program_whose_path_has_a_line_break_or_ends_in_a_blank_is_refused() {
+    for (program, flaw) in
+        [("/srv/a\nb", Flaw::Control('\n')), ("/srv/a\rb", Flaw::Control('\r')), ("/srv/a ", Flaw::LostEnd)]
+    {
+        let launch = LaunchContext { program: program.to_owned(), ..launch(252) };
+        let refused = plan(&builder("sh").build().unwrap(), &launch);
+        assert_eq!(refused.err(), Some(SpecError::new(Field::Program, flaw)));
+    }
 }
 
 #[test]

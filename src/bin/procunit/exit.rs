@@ -55,7 +55,7 @@ pub(crate) fn code_of_error(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<LaunchError>() {
         Some(LaunchError::NotFound { .. }) => NOT_FOUND,
-        Some(LaunchError::NotExecutable { .. }) => NOT_EXECUTABLE,
+        Some(LaunchError::NotExecutable { .. } | LaunchError::Interpreter { .. }) => NOT_EXECUTABLE,
         _ => LAUNCHER,
     }
 }

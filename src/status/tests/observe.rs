@@ -195,8 +195,21 @@ mod exit_truth_is_exec_main {
         assert_eq!(main_of(&picture), Main::Failed(FailReason::Setup { step }));
 
         let mut own = Unit::new(Release::V257);
-        let ended = end_of(&own.queue().fork().handoff().main_ends(Exit::Code(203), false).newest());
+        let ended = end_of(&own.queue().fork().handoff().up().main_ends(Exit::Code(203), false).newest());
         assert_eq!((ended.exec, ended.may_be_setup()), (ExecReached::Yes, None));
+    }
+
+    /// The handoff comes before execve(2) (measured, 257: a missing interpreter).
+    #[test]
+    fn from_256_a_failure_of_exec_itself_is_told_by_never_having_been_active() {
+        let mut failed = Unit::new(Release::V257);
+        let step = SetupStep::from_status(203).unwrap();
+        let picture = failed.queue().fork().handoff().main_ends(Exit::Code(203), false).newest();
+        assert_eq!(main_of(&picture), Main::Failed(FailReason::Setup { step }));
+
+        let mut other = Unit::new(Release::V257);
+        let ended = end_of(&other.queue().fork().handoff().main_ends(Exit::Code(200), false).newest());
+        assert_eq!(ended.exec, ExecReached::Yes, "no other step comes after the handoff");
     }
 
     #[test]
