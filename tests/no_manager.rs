@@ -156,7 +156,7 @@ impl Absence {
     /// As of `dbus-run-session`: it knows a file that says how systemd would be started, and that cannot work.
     fn session_bus() -> Self {
         Self::daemon(
-            r#"<busconfig><include>/usr/share/dbus-1/session.conf</include><listen>ADDRESS</listen></busconfig>"#,
+            "<busconfig><include>/usr/share/dbus-1/session.conf</include><listen>ADDRESS</listen></busconfig>",
         )
     }
 

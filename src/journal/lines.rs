@@ -72,14 +72,7 @@ impl<R: Records> Lines<R> {
         let cursor = if let Start::After(cursor) = &start { Some(cursor.clone()) } else { None };
         let query = Query { runs: runs.to_vec(), start, until: window.until, follow };
         let records = reader.open(&query)?;
-        Ok(Self {
-            records,
-            attribution: Attribution::new(query.runs),
-            window,
-            cursor,
-            read: 0,
-            skipped: 0,
-        })
+        Ok(Self { records, attribution: Attribution::new(query.runs), window, cursor, read: 0, skipped: 0 })
     }
 
     /// The next line; `None` at the end, which lines that are followed do not have. Cancel safe.

@@ -41,6 +41,15 @@ pub(super) enum Hold {
     Settled { run: Arc<dyn ProcRun>, details: Option<Box<UnitDetails>> },
 }
 
+/// How far SIGKILL of ours has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnKill {
+    Unsent,
+    /// It is on its way.
+    Sent,
+    Delivered,
+}
+
 /// One run of a proc.
 pub(super) struct Entry {
     pub(super) id: ProcId,
@@ -52,10 +61,8 @@ pub(super) struct Entry {
     pub(super) ladder: Option<Ladder>,
     /// Why we first asked it to end.
     pub(super) asked: Option<Asked>,
-    /// Whether SIGKILL of ours is on its way or was delivered.
-    pub(super) kill_sent: bool,
-    /// Whether SIGKILL of ours was delivered.
-    pub(super) escalated: bool,
+    /// How far SIGKILL of ours has come.
+    own_kill: OwnKill,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
     /// When the task's timer is set for this entry.
@@ -85,8 +92,7 @@ impl Entry {
             view: watch::Sender::new(view),
             ladder: None,
             asked: None,
-            kill_sent: false,
-            escalated: false,
+            own_kill: OwnKill::Unsent,
             limit_at: None,
             scheduled: None,
             abandoned: false,
@@ -145,13 +151,29 @@ impl Entry {
         });
     }
 
+    /// Notes that SIGKILL of ours is on its way.
+    pub(super) fn note_kill_sent(&mut self) {
+        if self.own_kill == OwnKill::Unsent {
+            self.own_kill = OwnKill::Sent;
+        }
+    }
+
+    /// Notes that SIGKILL of ours found nobody.
+    pub(super) fn note_kill_missed(&mut self) {
+        if self.own_kill == OwnKill::Sent {
+            self.own_kill = OwnKill::Unsent;
+        }
+    }
+
     /// Notes that a stop or SIGKILL of ours was delivered.
     ///
     /// The answer that says so and the end that followed travel on two connections: when the answer is read
     /// second, the end itself tells whether it is what had been asked for.
     pub(super) fn note_delivered(&mut self, kill: bool) {
         let (over, killed) = (self.is_over(), self.was_killed());
-        self.escalated |= kill && (!over || killed);
+        if kill && (!over || killed) {
+            self.own_kill = OwnKill::Delivered;
+        }
     }
 
     fn was_killed(&self) -> bool {
@@ -169,7 +191,11 @@ impl Entry {
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {
         // The end may even be asked about before the answer is read.
-        let escalated = self.escalated || (self.kill_sent && self.was_killed());
+        let escalated = match self.own_kill {
+            OwnKill::Unsent => false,
+            OwnKill::Sent => self.was_killed(),
+            OwnKill::Delivered => true,
+        };
         let delivered = self.machine.stop_delivered() || escalated;
         Report::of_run(&RunFacts {
             id: &self.id,

@@ -87,7 +87,7 @@ impl Head {
             return script(line);
         }
         if self.bytes.starts_with(b"\x7fELF") {
-            return loader(&self.file, &self.bytes).map_or(Format::Foreign, Format::Elf);
+            return elf(&self.file, &self.bytes).unwrap_or(Format::Foreign);
         }
         // As bash tells a text from a binary file.
         let first_line = self.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -124,9 +124,9 @@ mod elf64 {
     pub(super) const PT_INTERP: u32 = 3;
 }
 
-/// The loader that a program of this machine's own word size and byte order names (`PT_INTERP`); `None` where the file
-/// is another machine's or cannot be read as that.
-fn loader(file: &File, head: &[u8]) -> Option<Option<PathBuf>> {
+/// A program of this machine's own word size and byte order, and the loader that it names (`PT_INTERP`); `None` where
+/// the file is another machine's or cannot be read as that.
+fn elf(file: &File, head: &[u8]) -> Option<Format<'static>> {
     let (class, data) = (*head.get(elf64::CLASS)?, *head.get(elf64::DATA)?);
     if class != 2 || data != 1 || cfg!(target_endian = "big") {
         return None;
@@ -138,11 +138,11 @@ fn loader(file: &File, head: &[u8]) -> Option<Option<PathBuf>> {
     let mut table = vec![0; usize::from(size) * usize::from(count)];
     file.read_exact_at(&mut table, u64_at(head, elf64::PHOFF)?).ok()?;
     let named = table.chunks(elf64::PHDR_LEN).find(|entry| u32_at(entry, 0) == Some(elf64::PT_INTERP));
-    let Some(entry) = named else { return Some(None) };
+    let Some(entry) = named else { return Some(Format::Elf(None)) };
     let mut path = vec![0; usize::try_from(u64_at(entry, elf64::P_FILESZ)?).ok().filter(|&len| len <= 4096)?];
     file.read_exact_at(&mut path, u64_at(entry, elf64::P_OFFSET)?).ok()?;
     let path = path.strip_suffix(b"\0")?;
-    Some(Some(OsStr::from_bytes(path).into()))
+    Some(Format::Elf(Some(OsStr::from_bytes(path).into())))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

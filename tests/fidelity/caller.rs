@@ -95,10 +95,10 @@ pub(crate) fn finish(child: Child) -> Output {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
-    match told.recv_timeout(BOUND) {
-        Ok(output) => output.expect("a child's output"),
-        Err(_) => panic!("a child took more than {BOUND:?} (killed: {:?})", kill(pid, Signal::SIGKILL)),
-    }
+    let output = told.recv_timeout(BOUND).inspect_err(|_| {
+        let _ = kill(pid, Signal::SIGKILL);
+    });
+    output.expect("a child ends within the bound").expect("a child's output")
 }
 
 /// The beginning of an output, for people.

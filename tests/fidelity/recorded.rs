@@ -84,7 +84,7 @@ impl Recorded {
 
     /// How often it ran.
     pub(crate) fn runs(&self) -> usize {
-        (0..).take_while(|number| self.of_run(*number).exists()).count()
+        (0..usize::MAX).take_while(|number| self.of_run(*number).exists()).count()
     }
 
     fn of_run(&self, number: usize) -> PathBuf {

@@ -1,0 +1,132 @@
+//! Launches and adoptions, up to the handle that their caller gets.
+
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use super::{AdoptReply, SpawnReply, Task};
+use crate::id::ProcId;
+use crate::launcher::{AdoptError, Adopted, LaunchError, Launched, RunKey};
+use crate::manager::entry::{Hold, Terms};
+use crate::manager::ladder::Ladder;
+use crate::manager::message::Outcome;
+use crate::report::{Asked, label_of};
+use crate::spec::{Lifetime, ProcSpec, defaults};
+
+impl Task {
+    pub(super) fn spawn(&mut self, spec: Box<ProcSpec>, reply: SpawnReply) {
+        // Its caller went away while it waited its turn.
+        if reply.is_closed() {
+            return;
+        }
+        let id = spec.id().clone();
+        if let Some((&key, entry)) = self.newest.get(&id).and_then(|key| self.entries.get_key_value(key)) {
+            match (&entry.hold, entry.is_over()) {
+                (Hold::Settled { .. }, _) => {}
+                // Its id is free as soon as it is over; its unit's name only once the hold is given up.
+                (_, true) if entry.terms.lifetime == Lifetime::Attached => {
+                    self.queued.entry(key).or_default().push((spec, reply));
+                    return self.settle_now(key);
+                }
+                _ => return drop(reply.send(Err(LaunchError::AlreadyExists { id }))),
+            }
+        }
+        let terms = Terms {
+            label: spec.label().map(str::to_owned),
+            lifetime: spec.lifetime(),
+            stop: spec.stop().clone(),
+            runtime_max: spec.runtime_max(),
+        };
+        let (key, facts) = self.new_entry(id, terms);
+        self.launching.insert(key, reply);
+        let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
+        tokio::spawn(async move {
+            let result = launcher.launch(*spec, facts).await;
+            let _ = outcomes.send(Outcome::Launched { key, result });
+        });
+    }
+
+    pub(super) fn on_launched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {
+        let Some(reply) = self.launching.remove(&key) else { return };
+        let launched = match result {
+            Ok(launched) => launched,
+            Err(error) => {
+                self.forget(key);
+                return drop(reply.send(Err(error)));
+            }
+        };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.hold = Hold::Held(Arc::from(launched.run));
+        entry.notes = launched.notes;
+        entry.abandoned = reply.is_closed();
+        let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
+        entry.limit_at = ours.map(|limit| Instant::now() + limit);
+        // Its end may have come before this answer; what follows from one needs the hold.
+        self.after_fact(key);
+        // A wish that came during the launch is due now.
+        self.climb(key, Instant::now());
+        let handle = self.handle(key);
+        if handle.is_none_or(|handle| reply.send(Ok(handle)).is_err()) {
+            // The caller went away before the answer: what was started for it is ended.
+            self.end_abandoned(key);
+        }
+    }
+
+    /// Ends what nobody will ever ask for, and leaves nothing of it.
+    fn end_abandoned(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.abandoned = true;
+        if entry.is_over() {
+            return self.discard(key, None);
+        }
+        let now = Instant::now();
+        entry.asked = Some(Asked::Reason("its caller went away during the launch".to_owned()));
+        entry.ladder = Some(Ladder::kill(now, defaults::KILL_WAIT));
+        self.climb(key, now);
+    }
+
+    pub(super) fn adopt(&mut self, id: ProcId, reply: AdoptReply) {
+        if let Some(key) = self.newest.get(&id).copied()
+            && let Some(entry) = self.entries.get(&key)
+            && !matches!(entry.hold, Hold::Settled { .. })
+        {
+            return drop(reply.send(Err(AdoptError::AlreadyHeld { id })));
+        }
+        let terms = Terms {
+            label: None,
+            lifetime: Lifetime::Detached,
+            stop: crate::spec::StopPolicy::default(),
+            runtime_max: None,
+        };
+        let (key, facts) = self.new_entry(id.clone(), terms);
+        self.adopting.insert(key, reply);
+        let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
+        tokio::spawn(async move {
+            let result = launcher.adopt(id, facts).await;
+            let _ = outcomes.send(Outcome::Adopted { key, result });
+        });
+    }
+
+    pub(super) fn on_adopted(&mut self, key: RunKey, result: Result<Adopted, AdoptError>) {
+        let Some(reply) = self.adopting.remove(&key) else { return };
+        let adopted = match result {
+            Ok(adopted) => adopted,
+            Err(error) => {
+                self.forget(key);
+                return drop(reply.send(Err(error)));
+            }
+        };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let sighting = adopted.sighting;
+        entry.hold = Hold::Held(Arc::from(adopted.run));
+        entry.terms = Terms {
+            label: label_of(&sighting.id, &sighting.details),
+            lifetime: sighting.lifetime,
+            stop: sighting.stop,
+            runtime_max: sighting.runtime_max,
+        };
+        self.after_fact(key);
+        if let Some(handle) = self.handle(key) {
+            let _ = reply.send(Ok(handle));
+        }
+    }
+}

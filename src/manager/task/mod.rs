@@ -1,0 +1,197 @@
+//! The task of a manager: takes facts, outcomes and commands one at a time and is the only writer of statuses.
+//!
+//! It never awaits a call: what takes time runs in a task of its own and comes back as an outcome.
+
+mod end;
+mod launch;
+mod settle;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::backlog::Backlog;
+use super::entry::{Entry, Terms};
+use super::handle::ProcHandle;
+use super::ladder::Rung;
+use super::message::{Command, Outcome};
+use crate::id::ProcId;
+use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey};
+use crate::spec::ProcSpec;
+use crate::status::machine::Step;
+
+type SpawnReply = oneshot::Sender<Result<ProcHandle, LaunchError>>;
+type AdoptReply = oneshot::Sender<Result<ProcHandle, AdoptError>>;
+
+/// See the module.
+pub(in crate::manager) struct Task {
+    launcher: Arc<dyn ProcLauncher>,
+    commands: mpsc::WeakUnboundedSender<Command>,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    facts: (mpsc::UnboundedSender<Fact>, mpsc::UnboundedReceiver<Fact>),
+    outcomes: (mpsc::UnboundedSender<Outcome>, mpsc::UnboundedReceiver<Outcome>),
+    entries: HashMap<RunKey, Entry>,
+    /// The newest run of every id.
+    newest: HashMap<ProcId, RunKey>,
+    launching: HashMap<RunKey, SpawnReply>,
+    adopting: HashMap<RunKey, AdoptReply>,
+    /// Launches whose id is over and not settled yet: they follow when it is.
+    queued: HashMap<RunKey, Vec<(Box<ProcSpec>, SpawnReply)>>,
+    deadlines: BTreeSet<(Instant, RunKey)>,
+    /// Runs that are over and still held.
+    backlog: Backlog,
+    /// Settled runs, oldest first: the exit records.
+    settled: VecDeque<RunKey>,
+    next_key: u64,
+}
+
+impl Task {
+    pub(in crate::manager) fn new(
+        launcher: Arc<dyn ProcLauncher>,
+        commands: mpsc::WeakUnboundedSender<Command>,
+        inbox: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        Self {
+            launcher,
+            commands,
+            inbox,
+            facts: mpsc::unbounded_channel(),
+            outcomes: mpsc::unbounded_channel(),
+            entries: HashMap::new(),
+            newest: HashMap::new(),
+            launching: HashMap::new(),
+            adopting: HashMap::new(),
+            queued: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            backlog: Backlog::default(),
+            settled: VecDeque::new(),
+            next_key: 0,
+        }
+    }
+
+    /// Runs until every [`super::ProcManager`] of it is dropped.
+    pub(in crate::manager) async fn run(mut self) {
+        loop {
+            let deadline = self.deadlines.first().map(|&(at, _)| at);
+            let due = deadline.into_iter().chain(self.backlog.due_at()).min();
+            tokio::select! {
+                // Facts first: the answer to a launch follows every fact that led to it.
+                biased;
+                Some(fact) = self.facts.1.recv() => self.on_fact(fact),
+                Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome),
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => break,
+                },
+                () = sleep_or_never(due) => self.on_due(Instant::now()),
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Spawn { spec, reply } => self.spawn(spec, reply),
+            Command::Adopt { id, reply } => self.adopt(id, reply),
+            Command::Get { id, reply } => {
+                let handle = self.newest.get(&id).and_then(|key| self.handle(*key));
+                let _ = reply.send(handle);
+            }
+            Command::Terminate { key, grace, reason, reply } => self.terminate(key, grace, reason, reply),
+            Command::Kill { key, reply } => self.kill(key, reply),
+            Command::Gone { key, reply } => self.tell_when_gone(key, reply),
+            Command::Signal { key, signal, to, reply } => self.signal(key, signal, to, reply),
+            Command::Report { key, reply } => self.report(key, reply),
+            Command::Reap { key, reply } => self.reap(key, reply),
+        }
+    }
+
+    fn new_entry(&mut self, id: ProcId, terms: Terms) -> (RunKey, Facts) {
+        let key = RunKey(self.next_key);
+        self.next_key += 1;
+        self.newest.insert(id.clone(), key);
+        self.entries.insert(key, Entry::new(id, terms));
+        (key, Facts { key, to: self.facts.0.clone() })
+    }
+
+    fn forget(&mut self, key: RunKey) {
+        if let Some(entry) = self.entries.remove(&key) {
+            if let Some(at) = entry.scheduled {
+                self.deadlines.remove(&(at, key));
+            }
+            if self.newest.get(&entry.id) == Some(&key) {
+                self.newest.remove(&entry.id);
+            }
+        }
+    }
+
+    fn handle(&self, key: RunKey) -> Option<ProcHandle> {
+        let entry = self.entries.get(&key)?;
+        let (view, commands) = (entry.view.subscribe(), self.commands.clone());
+        Some(ProcHandle::new(entry.id.clone(), key, view, commands, entry.notes.clone()))
+    }
+
+    fn on_fact(&mut self, fact: Fact) {
+        let Some(entry) = self.entries.get_mut(&fact.key) else { return };
+        match entry.machine.step(fact.event, fact.at) {
+            Step::Moved(transition) => entry.record(transition),
+            Step::Stayed => {}
+            Step::Refused(refusal) => {
+                tracing::warn!(id = %entry.id, %refusal, "a fact was refused");
+            }
+        }
+        entry.publish();
+        self.after_fact(fact.key);
+    }
+
+    fn after_fact(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if !entry.is_over() {
+            return;
+        }
+        entry.limit_at = None;
+        if !entry.machine.tree_gone() && entry.ladder.is_none() {
+            self.sweep_leftovers(key);
+        }
+        self.settle_if_gone(key);
+    }
+
+    fn on_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Launched { key, result } => {
+                self.on_launched(key, result);
+                self.settle_next();
+            }
+            Outcome::Adopted { key, result } => self.on_adopted(key, result),
+            Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),
+            Outcome::KillDelivered { key, result } => self.on_delivered(key, result, Rung::Kill),
+            Outcome::Survivors { key, pids } => self.on_survivors(key, &pids),
+            Outcome::Settled { key, details } => self.on_settled(key, details),
+            Outcome::Details { key, details, reply } => self.on_details(key, details.as_ref(), reply),
+        }
+    }
+
+    /// Sets the task's timer to when the entry next wants to be looked at.
+    fn reschedule(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let due = entry.due_at().filter(|_| entry.held().is_some());
+        if due != entry.scheduled {
+            if let Some(before) = entry.scheduled.take() {
+                self.deadlines.remove(&(before, key));
+            }
+            if let Some(due) = due {
+                self.deadlines.insert((due, key));
+            }
+            entry.scheduled = due;
+        }
+    }
+}
+
+async fn sleep_or_never(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => pending().await,
+    }
+}

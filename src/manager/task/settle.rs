@@ -1,0 +1,151 @@
+//! What follows an end: the last figures, the hold given up, the exit record, the report.
+
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Task;
+use crate::launcher::RunKey;
+use crate::manager::entry::{Entry, Hold};
+use crate::manager::message::Outcome;
+use crate::report::Report;
+use crate::spec::defaults;
+use crate::status::ProcStatus;
+use crate::status::details::UnitDetails;
+
+impl Task {
+    /// Once it is over and nothing of it is left: tells who waits for that, reads its last figures, and gives
+    /// up the hold.
+    pub(super) fn settle_if_gone(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        // Of one that failed there is nothing that a wait could still bring.
+        let failed = matches!(entry.machine.status(), ProcStatus::Failed { .. });
+        if !entry.is_over() || !(failed || entry.machine.tree_gone()) {
+            return;
+        }
+        let Hold::Held(run) = &entry.hold else { return };
+        entry.hold = Hold::Settling(Arc::clone(run));
+        entry.ladder = None;
+        for waiter in entry.end_waiters.drain(..) {
+            let _ = waiter.send(Ok(entry.machine.status().clone()));
+        }
+        self.backlog.add(key, Instant::now());
+        self.reschedule(key);
+        if self.queued.contains_key(&key) { self.settle_now(key) } else { self.settle_next() }
+    }
+
+    /// Settles what the backlog gives out.
+    pub(super) fn settle_next(&mut self) {
+        let (launching, now) = (!self.launching.is_empty(), Instant::now());
+        while let Some(key) = self.backlog.take(launching, now) {
+            self.settle(key);
+        }
+    }
+
+    /// Settles this one, which somebody waits for, if it is not under way.
+    pub(super) fn settle_now(&mut self, key: RunKey) {
+        if self.backlog.take_this(key) {
+            self.settle(key);
+        }
+    }
+
+    fn settle(&self, key: RunKey) {
+        let outcomes = self.outcomes.0.clone();
+        let entry = self.entries.get(&key);
+        let run = entry.and_then(Entry::held);
+        let discard = entry.is_some_and(|entry| entry.abandoned || !entry.reapers.is_empty());
+        tokio::spawn(async move {
+            let mut details = None;
+            if let Some(run) = run {
+                details = run.usage().await;
+                // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
+                run.release(discard).await;
+            }
+            let _ = outcomes.send(Outcome::Settled { key, details });
+        });
+    }
+
+    pub(super) fn on_settled(&mut self, key: RunKey, details: Option<UnitDetails>) {
+        self.backlog.done();
+        if let Some(entry) = self.entries.get_mut(&key) {
+            let report = entry.report(self.launcher.name(), details.as_ref());
+            for waiter in entry.report_waiters.drain(..) {
+                let _ = waiter.send(Some(report.clone()));
+            }
+            if let Some(run) = entry.held() {
+                entry.hold = Hold::Settled { run, details: details.map(Box::new) };
+            }
+            for reaper in std::mem::take(&mut entry.reapers) {
+                self.discard(key, Some(reaper));
+            }
+        }
+        self.settled.push_back(key);
+        if self.settled.len() > defaults::EXIT_RECORDS
+            && let Some(oldest) = self.settled.pop_front()
+        {
+            self.forget(oldest);
+        }
+        for (spec, reply) in self.queued.remove(&key).unwrap_or_default() {
+            self.spawn(spec, reply);
+        }
+        self.settle_next();
+    }
+
+    pub(super) fn report(&mut self, key: RunKey, reply: oneshot::Sender<Option<Report>>) {
+        let launcher = self.launcher.name();
+        let Some(entry) = self.entries.get_mut(&key) else { return drop(reply.send(None)) };
+        match &entry.hold {
+            Hold::Settled { details, .. } => {
+                let _ = reply.send(Some(entry.report(launcher, details.as_deref())));
+            }
+            Hold::Launching => {
+                let _ = reply.send(Some(entry.report(launcher, None)));
+            }
+            Hold::Settling(_) => {
+                entry.report_waiters.push(reply);
+                self.settle_now(key);
+            }
+            Hold::Held(run) => {
+                let (run, outcomes) = (Arc::clone(run), self.outcomes.0.clone());
+                tokio::spawn(async move {
+                    let details = run.details().await;
+                    let _ = outcomes.send(Outcome::Details { key, details, reply });
+                });
+            }
+        }
+    }
+
+    pub(super) fn on_details(
+        &self,
+        key: RunKey,
+        details: Option<&UnitDetails>,
+        reply: oneshot::Sender<Option<Report>>,
+    ) {
+        let report = self.entries.get(&key).map(|entry| entry.report(self.launcher.name(), details));
+        let _ = reply.send(report);
+    }
+
+    /// Its id is free only when this manager is through with it as well.
+    pub(super) fn reap(&mut self, key: RunKey, reply: oneshot::Sender<()>) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.is_over()) else { return };
+        match entry.hold {
+            Hold::Launching => {}
+            Hold::Settled { .. } => self.discard(key, Some(reply)),
+            Hold::Held(_) | Hold::Settling(_) => {
+                entry.reapers.push(reply);
+                self.sweep_leftovers(key);
+                self.settle_now(key);
+            }
+        }
+    }
+
+    /// Gives up what the launcher keeps of an ended proc.
+    pub(super) fn discard(&self, key: RunKey, reply: Option<oneshot::Sender<()>>) {
+        let over = self.entries.get(&key).filter(|entry| entry.is_over());
+        let Some(run) = over.and_then(Entry::last_held) else { return };
+        tokio::spawn(async move {
+            run.release(true).await;
+            let _ = reply.map(|reply| reply.send(()));
+        });
+    }
+}
