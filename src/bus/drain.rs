@@ -241,7 +241,9 @@ async fn take_references(shared: &Shared, on: &Calls) -> Result<(), BusError> {
     calls::has_manager(on).await?;
     for unit in shared.units.lost_references(on.generation) {
         match calls::add_ref(on, unit.as_str()).await {
-            Ok(()) => shared.units.hold_again(unit.as_str(), on.generation),
+            Ok(()) if shared.units.hold_again(unit.as_str(), on.generation) => {}
+            // It was given back while there was no connection to say so on.
+            Ok(()) => calls::unref(on, unit.as_str()).await?,
             // Nor will it answer for the others.
             Err(
                 error @ (BusError::Disconnected { .. }

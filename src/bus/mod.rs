@@ -210,6 +210,8 @@ impl Bus {
     /// answer and this line, the one that took the references anew did not know of this one.
     async fn referenced(&self, unit: &str, calls: &Calls) -> Result<(), BusError> {
         let shared = &self.0.shared;
+        // Not while references are taken anew, or both would take this one: systemd counts them.
+        let _alone = shared.restoring.lock().await;
         shared.units.hold(unit, calls.generation);
         if let Ok(now) = shared.link.calls()
             && now.generation != calls.generation

@@ -66,13 +66,16 @@ impl Units {
         self.with_label(&path::label(name), |unit| unit.reference = Reference::Held(on));
     }
 
-    /// The reference on `name` was taken again, if it is still wanted.
-    pub(super) fn hold_again(&self, name: &str, on: Generation) {
-        self.with_label(&path::label(name), |unit| {
-            if matches!(unit.reference, Reference::Held(_)) {
+    /// The reference on `name` was taken again. False where it is no longer wanted.
+    pub(super) fn hold_again(&self, name: &str, on: Generation) -> bool {
+        let wanted = self.with_label(&path::label(name), |unit| {
+            let wanted = matches!(unit.reference, Reference::Held(_));
+            if wanted {
                 unit.reference = Reference::Held(on);
             }
+            wanted
         });
+        wanted.unwrap_or(false)
     }
 
     /// The reference on `name` was given back, or is no longer wanted.

@@ -40,10 +40,11 @@ pub(crate) async fn nothing_left(label: &str) {
     let one = unit_of(&super::fresh(label));
     let stem = one.trim_end_matches(".service").trim_end_matches(|last: char| last.is_ascii_digit());
     let pattern = format!("{stem}*");
-    eventually(BOUND, &format!("no {pattern}"), || async {
-        loaded(&[&pattern]).await.is_empty().then_some(())
-    })
-    .await;
+    let gone = eventually(BOUND, "none", || async { loaded(&[&pattern]).await.is_empty().then_some(()) });
+    if tokio::time::timeout(BOUND / 2, gone).await.is_err() {
+        let (_, left) = systemctl(&["status", "--all", "--no-pager", &pattern]).await;
+        panic!("left: {left}");
+    }
 }
 
 /// Properties of a unit, by name.
