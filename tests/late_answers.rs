@@ -116,7 +116,11 @@ impl ProcRun for Scripted {
         })
     }
 
-    fn release(&self, _: bool) -> BoxFuture<'_, ()> {
+    fn discard(&self, _: Option<InvocationId>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }

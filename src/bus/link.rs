@@ -1,7 +1,6 @@
 //! The connection for calls, as of now: there, or lost and being made again.
 
-use std::sync::{PoisonError, RwLock};
-
+use tokio::sync::watch;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
@@ -11,13 +10,18 @@ use super::units::Generation;
 
 /// The present connection for calls.
 #[derive(Debug)]
-pub(super) struct Link(RwLock<State>);
+pub(super) struct Link(watch::Sender<State>);
 
 #[derive(Debug)]
-enum State {
-    Up(Calls),
-    Down { why: String },
+struct State {
+    calls: Result<Calls, String>,
+    /// How often there was a connection to go on with.
+    ups: u64,
 }
+
+/// A moment in the life of a [`Link`]: what was lost after it can be waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since(u64);
 
 /// A connection that carries calls, and systemd's manager seen through it.
 #[derive(Debug, Clone)]
@@ -38,28 +42,40 @@ impl Calls {
 
 impl Link {
     pub(super) fn new(calls: Calls) -> Self {
-        Self(RwLock::new(State::Up(calls)))
+        Self(watch::Sender::new(State { calls: Ok(calls), ups: 0 }))
     }
 
     /// The connection to call on.
     pub(super) fn calls(&self) -> Result<Calls, BusError> {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Up(calls) => Ok(calls.clone()),
-            State::Down { why } => Err(BusError::Disconnected { why: why.clone() }),
-        }
+        let state = self.0.borrow();
+        state.calls.clone().map_err(|why| BusError::Disconnected { why })
     }
 
     pub(super) fn up(&self, calls: Calls) {
-        self.set(State::Up(calls));
+        self.set(Ok(calls), 1);
     }
 
     pub(super) fn down(&self, why: String) {
-        self.set(State::Down { why });
+        self.set(Err(why), 0);
     }
 
-    fn set(&self, state: State) {
-        let old = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), state);
+    fn set(&self, calls: Result<Calls, String>, up: u64) {
+        let mut old = calls;
+        self.0.send_modify(|state| {
+            std::mem::swap(&mut state.calls, &mut old);
+            state.ups += up;
+        });
         // Closing a connection is work of its own; not under the lock.
         drop(old);
+    }
+
+    pub(super) fn now(&self) -> Since {
+        Since(self.0.borrow().ups)
+    }
+
+    /// Waits for a connection that was made after `since`. Cancel safe.
+    pub(super) async fn up_since(&self, since: Since) {
+        // The sender is this very link.
+        let _ = self.0.subscribe().wait_for(|state| state.calls.is_ok() && state.ups > since.0).await;
     }
 }

@@ -199,11 +199,38 @@ impl Bus {
         self.referenced(unit, &calls).await
     }
 
-    /// Gives a reference back; no error where there is none, or no unit.
+    /// Gives a reference back; no error where there is none, or no unit. One that goes with the connection is not
+    /// taken again.
     pub async fn unref(&self, unit: &str) -> Result<(), BusError> {
-        let calls = self.calls()?;
         self.0.shared.units.release(unit);
-        calls::unref(&calls, unit).await
+        calls::unref(&self.calls()?, unit).await
+    }
+
+    /// Whether calls can be made now, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.calls().is_ok()
+    }
+
+    /// Does `work` and, where a lost connection broke it off, does it again when there is one, for at most
+    /// [`CALL_TIMEOUT`] from then on.
+    ///
+    /// # Errors
+    /// That of the last time `work` was done.
+    pub async fn through_reconnects<T, F>(&self, work: impl Fn() -> F) -> Result<T, BusError>
+    where
+        F: Future<Output = Result<T, BusError>>,
+    {
+        let link = &self.0.shared.link;
+        loop {
+            let since = link.now();
+            let lost = match work().await {
+                Err(lost @ BusError::Disconnected { .. }) => lost,
+                other => return other,
+            };
+            if tokio::time::timeout(CALL_TIMEOUT, link.up_since(since)).await.is_err() {
+                return Err(lost);
+            }
+        }
     }
 
     /// A reference on `unit` was taken on the connection of `calls`. If that was lost and replaced between the

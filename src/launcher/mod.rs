@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 pub use error::{AdoptError, DeliverError, LaunchError, Source, SurveyError};
 
-use crate::id::{ProcId, UnitName};
+use crate::id::{InvocationId, ProcId, UnitName};
 use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, StopPolicy};
 use crate::status::details::UnitDetails;
@@ -88,8 +88,12 @@ pub trait ProcRun: Send + Sync {
         self.details()
     }
 
-    /// Gives up the hold; with `discard`, also what is kept of an ended proc, so that its id is free.
-    fn release(&self, discard: bool) -> BoxFuture<'_, ()>;
+    /// Throws away what is kept of this proc, which is over, so that its id is free: what is left of it is ended.
+    /// `run` is the run it was, as far as is known; where a later one has the id, nothing is done.
+    fn discard(&self, run: Option<InvocationId>) -> BoxFuture<'_, ()>;
+
+    /// Gives up the hold.
+    fn release(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Which processes of a proc a signal goes to.

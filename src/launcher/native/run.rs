@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tree::Tree;
-use crate::id::UnitName;
+use crate::id::{InvocationId, UnitName};
 use crate::launcher::{BoxFuture, DeliverError, ProcRun, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
@@ -70,7 +70,11 @@ impl ProcRun for NativeRun {
     }
 
     /// Nothing is kept of a proc that is over.
-    fn release(&self, _discard: bool) -> BoxFuture<'_, ()> {
+    fn discard(&self, _run: Option<InvocationId>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }

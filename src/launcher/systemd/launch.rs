@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -18,6 +18,7 @@ use crate::launcher::{Facts, LaunchError, Launched, RunKey};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
+use crate::time::Timestamp;
 use crate::unit::{LaunchContext, PlanNote, UnitPlan, plan};
 
 /// After the start job has ended, how long the signal that says what became of it may take before a look is
@@ -134,6 +135,7 @@ impl Attempt<'_> {
         place: &Place<'_>,
         context: &mut LaunchContext,
     ) -> Result<Result<(Job, Vec<String>), BusError>, LaunchError> {
+        let (asked_at, connected) = (Timestamp::from(SystemTime::now()), self.shared.bus.is_connected());
         context.slice.clone_from(&place.slice);
         context.tie.clone_from(&place.tie);
         let UnitPlan { name, properties, notes } = plan(self.spec, context)?;
@@ -146,6 +148,9 @@ impl Attempt<'_> {
             tie: place.tie_read.as_ref().map(AsFd::as_fd),
         };
         let started = self.shared.bus.start_transient(name.as_str(), &properties, &place.aux, fds).await;
+        if connected && matches!(started, Err(BusError::Disconnected { .. } | BusError::TimedOut { .. })) {
+            self.undo_unanswered(asked_at).await;
+        }
         Ok(started.map(|job| (job, notes.iter().map(PlanNote::to_string).collect())))
     }
 
@@ -205,13 +210,38 @@ impl Attempt<'_> {
 
     /// Leaves nothing of a unit whose program never ran.
     async fn clean_up(&self) {
-        let (bus, unit) = (&self.shared.bus, self.unit.as_str());
-        // Each may find nothing left to do; what matters is that nothing is left.
-        if let Ok(mut job) = bus.stop(unit).await {
-            let _ = job.ended().await;
+        if let Err(error) = self.shared.bus.through_reconnects(|| self.remove()).await {
+            tracing::warn!(unit = %self.unit, %error, "not removed");
         }
-        let _ = bus.reset_failed(unit).await;
-        let _ = bus.unref(unit).await;
+    }
+
+    /// Ends the unit and gives the reference on it back.
+    ///
+    /// # Errors
+    /// Where the connection was lost. What finds nothing left to do is no error.
+    async fn remove(&self) -> Result<(), BusError> {
+        let (bus, unit) = (&self.shared.bus, self.unit.as_str());
+        let stopped = async { bus.stop(unit).await?.ended().await };
+        unless_lost(stopped.await)?;
+        unless_lost(bus.reset_failed(unit).await)?;
+        unless_lost(bus.unref(unit).await)
+    }
+
+    /// Leaves nothing of a unit whose start was asked for without an answer: it may run. One that began before it
+    /// was asked for is another's.
+    async fn undo_unanswered(&self, asked_at: Timestamp) {
+        let undo = async || {
+            let seen = self.shared.bus.look(self.unit.as_str()).await?;
+            if seen.unit.load_state.as_deref() != Some("not-found")
+                && seen.service.exec_main_start.is_none_or(|began| began >= asked_at)
+            {
+                self.remove().await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = self.shared.bus.through_reconnects(undo).await {
+            tracing::warn!(unit = %self.unit, %error, "its start was not answered, and it may run");
+        }
     }
 
     /// A unit has the name: one that is not over, one that is kept until it is reaped, or one that is over and
@@ -226,6 +256,13 @@ impl Attempt<'_> {
             }
             Err(_) => LaunchError::AlreadyExists { id },
         }
+    }
+}
+
+fn unless_lost<T>(result: Result<T, BusError>) -> Result<(), BusError> {
+    match result {
+        Err(lost @ BusError::Disconnected { .. }) => Err(lost),
+        _ => Ok(()),
     }
 }
 

@@ -151,9 +151,15 @@ impl Placement {
     }
 }
 
-/// Whether a tie is up, and nothing is about to change that.
+/// Whether a tie is up and nothing is about to change that, or is only just being started.
 fn holds(tie: &Snapshot) -> bool {
-    tie.unit.active_state.as_deref() == Some("active") && matches!(tie.unit.job, None | Some(0))
+    let has_job = tie.unit.job.is_some_and(|job| job != 0);
+    match tie.unit.active_state.as_deref() {
+        Some("active") => !has_job,
+        // To let go of it now would end the first procs that are tied to it.
+        Some("inactive" | "activating") => has_job,
+        _ => false,
+    }
 }
 
 /// What holds the tie: it reads its standard input to the end and writes nothing.

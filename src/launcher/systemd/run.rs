@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::slices::Seat;
 use super::{Shared, error, sighting};
 use crate::bus::{BusError, Whom};
-use crate::id::{ProcId, UnitName};
+use crate::id::{InvocationId, ProcId, UnitName};
 use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, ProcRun, RunKey, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
@@ -31,8 +31,12 @@ impl SystemdRun {
         Self { shared, unit, key, referenced, discarded, seat: Mutex::new(seat) }
     }
 
-    async fn discard(&self) -> Result<(), BusError> {
+    async fn throw_away(&self, run: Option<InvocationId>) -> Result<(), BusError> {
         let (bus, unit) = (&self.shared.bus, self.unit.as_str());
+        let there = bus.look(unit).await?.unit.invocation;
+        if run.is_some() && there.is_some() && there != run {
+            return Ok(());
+        }
         // A detached unit that ended well is still active; its stop ends what is left in it, too.
         match bus.stop(unit).await {
             Ok(mut job) => drop(job.ended().await?),
@@ -105,14 +109,20 @@ impl ProcRun for SystemdRun {
         Box::pin(async move { self.shared.bus.usage(self.unit.as_str(), with_peak).await.ok() })
     }
 
-    fn release(&self, discard: bool) -> BoxFuture<'_, ()> {
+    fn discard(&self, run: Option<InvocationId>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if discard && !self.discarded.load(Ordering::Acquire) {
-                match self.discard().await {
-                    Ok(()) => self.discarded.store(true, Ordering::Release),
-                    Err(error) => tracing::debug!(unit = %self.unit, %error, "not discarded"),
-                }
+            if self.discarded.load(Ordering::Acquire) {
+                return;
             }
+            match self.shared.bus.through_reconnects(|| self.throw_away(run)).await {
+                Ok(()) | Err(BusError::NoSuchUnit { .. }) => self.discarded.store(true, Ordering::Release),
+                Err(error) => tracing::warn!(unit = %self.unit, %error, "what is kept of it is still there"),
+            }
+        })
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
             if !self.referenced.swap(false, Ordering::AcqRel) {
                 return;
             }

@@ -53,13 +53,17 @@ impl Task {
         let outcomes = self.outcomes.0.clone();
         let entry = self.entries.get(&key);
         let run = entry.and_then(Entry::held);
-        let discard = entry.is_some_and(|entry| entry.abandoned || !entry.reapers.is_empty());
+        let discard = entry.filter(|entry| entry.abandoned || !entry.reapers.is_empty());
+        let discard = discard.map(|entry| entry.machine.run());
         tokio::spawn(async move {
             let mut details = None;
             if let Some(run) = run {
                 details = run.usage().await;
                 // An attached unit goes with the hold on it; an ended detached one stays until it is reaped.
-                run.release(discard).await;
+                if let Some(invocation) = discard {
+                    run.discard(invocation).await;
+                }
+                run.release().await;
             }
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
@@ -142,9 +146,11 @@ impl Task {
     /// Gives up what the launcher keeps of an ended proc.
     pub(super) fn discard(&self, key: RunKey, reply: Option<oneshot::Sender<()>>) {
         let over = self.entries.get(&key).filter(|entry| entry.is_over());
-        let Some(run) = over.and_then(Entry::last_held) else { return };
+        let Some((entry, run)) = over.and_then(|entry| Some((entry, entry.last_held()?))) else { return };
+        let invocation = entry.machine.run();
         tokio::spawn(async move {
-            run.release(true).await;
+            run.discard(invocation).await;
+            run.release().await;
             let _ = reply.map(|reply| reply.send(()));
         });
     }
