@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-/// What a command leaves for the user manager to clear away is not the next one's time.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Runs in a row, as in a script: what one leaves for the user manager to clear away is the next one's time, and so
+/// on its own side.
+pub(crate) const IN_A_ROW: u32 = 20;
 
-/// Wall times of `pairs` runs of each, ours and theirs alternating, as does which of the two goes first.
+/// Wall times of one run of each, as the mean of [`IN_A_ROW`]; ours and theirs alternating, as does which of the two
+/// goes first.
 pub(crate) fn pairs(pairs: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
     // The files of both are in memory from here on.
     ours()?;
@@ -34,10 +36,10 @@ fn theirs() -> anyhow::Result<Duration> {
 
 fn timed(command: &mut Command) -> anyhow::Result<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    std::thread::sleep(PAUSE);
     let began = Instant::now();
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
-    let took = began.elapsed();
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(took)
+    for _ in 0..IN_A_ROW {
+        let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+        ensure!(status.success(), "{command:?}: {status}");
+    }
+    Ok(began.elapsed() / IN_A_ROW)
 }
