@@ -53,6 +53,8 @@ async fn reexec() {
 }
 
 async fn restart_bus() {
+    // Or it is refused, as attempted too often.
+    systemctl_ok(&["reset-failed", "dbus.service"]).await;
     systemctl_ok(&["restart", "dbus.service"]).await;
     manager_is_back().await;
 }
