@@ -181,6 +181,17 @@ impl BusError {
         }
     }
 
+    /// Whether the connection or the manager went away before it answered: the same may be asked again when they are
+    /// back. What was asked may have been done all the same.
+    pub fn is_broken_off(&self) -> bool {
+        match self {
+            Self::Disconnected { .. } | Self::NotAUserManager { .. } => true,
+            // So the bus answers for a manager that leaves.
+            Self::Remote { name, .. } => name == "org.freedesktop.DBus.Error.NoReply",
+            _ => false,
+        }
+    }
+
     /// Names the auxiliary unit where it is the one that exists: systemd's message begins with `Unit NAME`.
     pub(super) fn or_of<'a>(mut self, aux: impl IntoIterator<Item = &'a str>) -> Self {
         if let Self::UnitExists { unit, message } = &mut self {

@@ -211,8 +211,8 @@ impl Bus {
         self.calls().is_ok()
     }
 
-    /// Does `work` and, where a lost connection broke it off, does it again when there is one, for at most
-    /// [`CALL_TIMEOUT`] from then on.
+    /// Does `work` and, where a lost connection or a manager that left broke it off, does it again when both are
+    /// there, for at most [`CALL_TIMEOUT`] from then on.
     ///
     /// # Errors
     /// That of the last time `work` was done.
@@ -224,7 +224,7 @@ impl Bus {
         loop {
             let since = link.now();
             let lost = match work().await {
-                Err(lost @ BusError::Disconnected { .. }) => lost,
+                Err(error) if error.is_broken_off() => error,
                 other => return other,
             };
             if tokio::time::timeout(CALL_TIMEOUT, link.up_since(since)).await.is_err() {

@@ -148,7 +148,7 @@ impl Attempt<'_> {
             tie: place.tie_read.as_ref().map(AsFd::as_fd),
         };
         let started = self.shared.bus.start_transient(name.as_str(), &properties, &place.aux, fds).await;
-        if connected && matches!(started, Err(BusError::Disconnected { .. } | BusError::TimedOut { .. })) {
+        if connected && started.as_ref().is_err_and(may_have_been_done) {
             self.undo_unanswered(asked_at).await;
         }
         Ok(started.map(|job| (job, notes.iter().map(PlanNote::to_string).collect())))
@@ -218,13 +218,13 @@ impl Attempt<'_> {
     /// Ends the unit and gives the reference on it back.
     ///
     /// # Errors
-    /// Where the connection was lost. What finds nothing left to do is no error.
+    /// Where it was broken off. What finds nothing left to do is no error.
     async fn remove(&self) -> Result<(), BusError> {
         let (bus, unit) = (&self.shared.bus, self.unit.as_str());
         let stopped = async { bus.stop(unit).await?.ended().await };
-        unless_lost(stopped.await)?;
-        unless_lost(bus.reset_failed(unit).await)?;
-        unless_lost(bus.unref(unit).await)
+        unless_broken_off(stopped.await)?;
+        unless_broken_off(bus.reset_failed(unit).await)?;
+        unless_broken_off(bus.unref(unit).await)
     }
 
     /// Leaves nothing of a unit whose start was asked for without an answer: it may run. One that began before it
@@ -259,11 +259,18 @@ impl Attempt<'_> {
     }
 }
 
-fn unless_lost<T>(result: Result<T, BusError>) -> Result<(), BusError> {
+fn unless_broken_off<T>(result: Result<T, BusError>) -> Result<(), BusError> {
     match result {
-        Err(lost @ BusError::Disconnected { .. }) => Err(lost),
+        Err(error) if error.is_broken_off() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Whether a start may have been done that brought an error.
+fn may_have_been_done(error: &BusError) -> bool {
+    // Where nobody has the manager's name, the bus delivered nothing.
+    matches!(error, BusError::TimedOut { .. })
+        || (error.is_broken_off() && !matches!(error, BusError::NotAUserManager { .. }))
 }
 
 fn input_fd<'a>(input: &'a Input, own: BorrowedFd<'a>) -> Option<BorrowedFd<'a>> {

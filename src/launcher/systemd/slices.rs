@@ -90,7 +90,7 @@ impl Drop for SliceHold {
         // Without a runtime the connection goes too, and the reference with it.
         if let Ok(runtime) = Handle::try_current() {
             let (bus, name) = (self.bus.clone(), self.name.clone());
-            runtime.spawn(async move { bus.unref(name.as_str()).await });
+            runtime.spawn(async move { bus.through_reconnects(|| bus.unref(name.as_str())).await });
         }
     }
 }
