@@ -31,14 +31,6 @@ impl SystemdRun {
         Self { shared, unit, key, referenced, discarded, seat: Mutex::new(seat) }
     }
 
-    async fn unref(&self) -> Result<(), BusError> {
-        match self.shared.bus.unref(self.unit.as_str()).await {
-            // The reference went with the unit, or with the connection.
-            Err(BusError::NoSuchUnit { .. } | BusError::Disconnected { .. }) => Ok(()),
-            given => given,
-        }
-    }
-
     async fn throw_away(&self, run: Option<InvocationId>) -> Result<(), BusError> {
         let (bus, unit) = (&self.shared.bus, self.unit.as_str());
         let there = bus.look(unit).await?.unit.invocation;
@@ -136,8 +128,11 @@ impl ProcRun for SystemdRun {
             }
             self.shared.close_route(&self.unit, self.key);
             drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
-            if let Err(error) = self.shared.bus.through_reconnects(|| self.unref()).await {
-                tracing::warn!(unit = %self.unit, %error, "not released");
+            // Also where the connection was lost, and the reference with it: it may be being taken anew just now.
+            let (bus, unit) = (&self.shared.bus, self.unit.as_str());
+            match bus.through_reconnects(|| bus.unref(unit)).await {
+                Ok(()) | Err(BusError::NoSuchUnit { .. }) => {}
+                Err(error) => tracing::debug!(%unit, %error, "not released"),
             }
         })
     }
