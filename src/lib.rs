@@ -28,3 +28,8 @@ pub mod unit;
 pub use manager::{ProcHandle, ProcManager};
 pub use spec::ProcSpec;
 pub use status::ProcStatus;
+
+/// README's example, compiled as a doctest.
+#[cfg(all(doctest, feature = "systemd"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
