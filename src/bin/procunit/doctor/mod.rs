@@ -99,7 +99,7 @@ fn manager(version: SystemdVersion) -> Check {
 /// What a later systemd has, one line each.
 fn lacks(version: SystemdVersion) -> Check {
     let lacks: Vec<_> = version.lacks().map(|feature| format!("{} has {feature}", feature.since())).collect();
-    let indent = format!("\n{:19}", "");
+    let indent = format!("\n{:20}", "");
     Check::ok("later systemd", if lacks.is_empty() { "nothing more".to_owned() } else { lacks.join(&indent) })
 }
 

@@ -117,6 +117,10 @@ async fn look_for(word: &str) -> anyhow::Result<bool> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().any(|line| line == word))
 }
 
+/// `Storage=volatile` holds also where there is /var/log/journal, but then journald makes nothing in it.
 fn storage() -> &'static str {
-    if Path::new("/var/log/journal").is_dir() { "persistent" } else { "volatile: gone after a reboot" }
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let persistent =
+        !machine.trim().is_empty() && Path::new("/var/log/journal").join(machine.trim()).is_dir();
+    if persistent { "persistent" } else { "volatile: gone after a reboot" }
 }
