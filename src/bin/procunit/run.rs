@@ -61,7 +61,7 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     let Some(report) = handle.report().await else { return Ok(code) };
     let code = if report.hit_time_limit() { exit::TIME_LIMIT } else { code };
     if code != 0 && !global.quiet {
-        show::exit_report(&report);
+        show::exit_report(&report, false);
     }
     Ok(code)
 }

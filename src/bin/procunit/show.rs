@@ -41,9 +41,9 @@ pub(crate) fn json_line(item: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(serde_json::to_string(item)?)?)
 }
 
-/// How a proc ended and who ended it, on stderr.
-pub(crate) fn exit_report(report: &Report) {
-    say(words::exit_report(report));
+/// How a proc ended and who ended it, on stderr. `kept` says whether a later command finds it.
+pub(crate) fn exit_report(report: &Report, kept: bool) {
+    say(words::exit_report(report, kept));
 }
 
 /// Words for something good.

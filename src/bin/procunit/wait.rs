@@ -80,7 +80,7 @@ async fn until_over(
         };
         let Some(next) = next else { return Ok(ended) };
         let (handle, report) = next?;
-        tell_end(global, &report);
+        tell_end(global, &report, !args.rm);
         if args.rm {
             handle.reap().await;
         }
@@ -104,9 +104,9 @@ async fn end(handle: &ProcHandle) -> anyhow::Result<(&ProcHandle, Report)> {
     Ok((handle, report))
 }
 
-fn tell_end(global: &Global, report: &Report) {
+fn tell_end(global: &Global, report: &Report, kept: bool) {
     if exit::code_of_report(report) != 0 && !global.quiet {
-        show::exit_report(report);
+        show::exit_report(report, kept);
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn end(report: &Report) -> String {
 pub(crate) fn who(report: &Report) -> Option<String> {
     let by = report.ended_by.as_ref()?;
     let forced =
-        if was_forced(report) { "; it did not stop in time, so that SIGKILL was needed" } else { "" };
+        if was_forced(report) { "; it had not stopped when it got SIGKILL" } else { "" };
     (*by != EndedBy::Program).then(|| format!("{by}{forced}"))
 }
 
@@ -67,11 +67,12 @@ pub(crate) fn was_forced(report: &Report) -> bool {
     asked && killed && (report.escalated || report.result.as_deref() == Some("timeout"))
 }
 
-/// How a proc ended, for whoever ran it: one line where that is all there is to say.
-pub(crate) fn exit_report(report: &Report) -> String {
+/// How a proc ended, for whoever ran it: one line where that is all there is to say. `kept` says whether a later
+/// command finds it.
+pub(crate) fn exit_report(report: &Report, kept: bool) -> String {
     let mut text = format!("procunit: {}: {}", report.id, coloured(&report.status, &end(report)));
     let mut facts = ending(report);
-    let logs = logs(report);
+    let logs = logs(report).filter(|_| kept);
     // By itself, with nothing left and nothing doubted: the rest would be figures alone.
     if facts.is_empty() && matches!(report.status, ProcStatus::Stopped { .. }) {
         text.extend(logs.map(|logs| format!("; {logs}")));
@@ -277,7 +278,7 @@ mod tests {
 
     /// As a terminal without colours shows it.
     fn told(fields: Value) -> String {
-        anstream::adapter::strip_str(&exit_report(&report(fields))).to_string()
+        anstream::adapter::strip_str(&exit_report(&report(fields), true)).to_string()
     }
 
     #[test]
@@ -299,7 +300,7 @@ mod tests {
         assert_eq!(
             told,
             "procunit: web: killed by SIGKILL after 2s\n\
-             \u{20}      ended: by procunit: interrupted (Ctrl-C); it did not stop in time, so that SIGKILL was needed\n\
+             \u{20}      ended: by procunit: interrupted (Ctrl-C); it had not stopped when it got SIGKILL\n\
              \u{20}   cpu time: 250ms\n\
              \u{20}peak memory: 1.5M\n\
              \u{20}       unit: procunit-web.service"
