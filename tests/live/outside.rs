@@ -43,7 +43,8 @@ pub(crate) async fn nothing_left(label: &str) {
     let gone = eventually(BOUND, "none", || async { loaded(&[&pattern]).await.is_empty().then_some(()) });
     if tokio::time::timeout(BOUND / 2, gone).await.is_err() {
         let (_, left) = systemctl(&["status", "--all", "--no-pager", &pattern]).await;
-        panic!("left: {left}");
+        let (_, held) = systemctl(&["show", "--property=Id,Refs,ActiveState,Job", &pattern]).await;
+        panic!("left: {left}\nheld by: {held}");
     }
 }
 
