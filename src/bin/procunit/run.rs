@@ -7,14 +7,13 @@ use std::pin::pin;
 
 use anyhow::{Context as _, bail};
 use procunit::id::ProcId;
-use procunit::signal::Signal;
 use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
 use procunit::sys::token::token;
 use procunit::{ProcHandle, ProcManager};
-use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::args::{Global, RunArgs};
 use crate::tty::Modes;
+use crate::wishes::{Wish, Wishes};
 use crate::{connect, exit, retention, show};
 
 /// Letters in the random part of a name that nobody chose.
@@ -141,40 +140,6 @@ fn over(
     match ended {
         Ok(status) | Err(procunit::manager::TerminateError::AlreadyTerminated(status)) => Ok(status),
         Err(error) => Err(anyhow::Error::new(error).context(handle.id().to_string())),
-    }
-}
-
-/// What asked this command to stop what it runs.
-#[derive(Debug, Clone, Copy)]
-struct Wish {
-    signal: Signal,
-    reason: &'static str,
-}
-
-/// The signals that do so.
-struct Wishes {
-    interrupt: Listener,
-    terminate: Listener,
-    hangup: Listener,
-}
-
-impl Wishes {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next one. Cancel safe.
-    async fn next(&mut self) -> Wish {
-        let (signal, reason) = tokio::select! {
-            _ = self.interrupt.recv() => (Signal::INT, "interrupted (Ctrl-C)"),
-            _ = self.terminate.recv() => (Signal::TERM, "procunit was terminated"),
-            _ = self.hangup.recv() => (Signal::HUP, "the terminal was closed"),
-        };
-        Wish { signal, reason }
     }
 }
 
