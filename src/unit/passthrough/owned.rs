@@ -57,5 +57,8 @@ const OWNED: [(&[&str], &str); 16] = [
         "every proc can be started and stopped, and stops only when asked",
     ),
     (&["SyslogIdentifier", "Description"], "they carry the proc's name: use -n NAME"),
-    (&["TTYPath", "TTYReset", "TTYVHangup", "TTYVTDisallocate"], "procunit offers no terminal of its own, and passes on the one it has"),
+    (
+        &["TTYPath", "TTYReset", "TTYVHangup", "TTYVTDisallocate"],
+        "procunit offers no terminal of its own, and passes on the one it has",
+    ),
 ];
