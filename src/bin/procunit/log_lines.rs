@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 
+use anyhow::Context as _;
 use procunit::id::{InvocationId, ProcId};
 use procunit::journal::Line;
 use procunit::report::VERSION;
@@ -10,7 +11,7 @@ use procunit::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::words;
+use crate::{show, words};
 
 /// Prints lines until nobody reads them.
 pub(crate) struct Printer<W: Write = BufWriter<Stdout>> {
@@ -105,7 +106,7 @@ impl<W: Write> Printer<W> {
     fn note(&mut self, written: io::Result<()>) -> anyhow::Result<()> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            other => other?,
+            other => other.context(show::CANNOT_WRITE)?,
         }
         Ok(())
     }

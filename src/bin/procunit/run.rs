@@ -6,10 +6,12 @@ use std::path::Path;
 use std::pin::pin;
 
 use anyhow::{Context as _, bail};
-use procunit::id::ProcId;
+use procunit::id::{InvocationId, ProcId, UnitName};
+use procunit::report::VERSION;
 use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
 use procunit::sys::token::token;
 use procunit::{ProcHandle, ProcManager};
+use serde::Serialize;
 
 use crate::args::{Global, RunArgs};
 use crate::tty::Modes;
@@ -33,7 +35,11 @@ async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     let manager = connect::for_detached(global).await?;
     let handle = launch(&manager, args, spec).await?;
     tell_notes(global, &handle);
-    show::line(handle.id())?;
+    if global.wants_json() {
+        show::json_line(&Left::of(&handle))?
+    } else {
+        show::line(handle.id())?
+    }
     retention::look_after(global, &manager).await;
     Ok(0)
 }
@@ -54,15 +60,36 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     tell_notes(global, &handle);
     let status = until_over(&handle, wish, &mut wishes).await?;
     let code = exit::code_of_status(&status);
-    if code == 0 && args.timeout.is_none() {
+    if code == 0 && args.timeout.is_none() && !global.wants_json() {
         return Ok(0);
     }
     let Some(report) = handle.report().await else { return Ok(code) };
     let code = if report.hit_time_limit() { exit::TIME_LIMIT } else { code };
-    if code != 0 && !global.quiet {
+    if global.wants_json() {
+        show::say(serde_json::to_string(&report)?);
+    } else if code != 0 && !global.quiet {
         show::exit_report(&report, false);
     }
     Ok(code)
+}
+
+/// What was left running, as it is told in JSON.
+#[derive(Serialize)]
+struct Left<'a> {
+    version: u32,
+    id: &'a ProcId,
+    unit: UnitName,
+    /// The invocation id.
+    run: Option<InvocationId>,
+    /// Of the main process.
+    pid: Option<u32>,
+}
+
+impl<'a> Left<'a> {
+    fn of(handle: &'a ProcHandle) -> Self {
+        let id = handle.id();
+        Self { version: VERSION, id, unit: UnitName::for_proc(id), run: handle.run(), pid: handle.pid() }
+    }
 }
 
 /// Launches it, out of the way of an ended one of the same name if that was asked for.
