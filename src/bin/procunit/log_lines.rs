@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 
-use anyhow::Context as _;
 use procunit::id::{InvocationId, ProcId};
 use procunit::journal::Line;
 use procunit::report::VERSION;
@@ -106,7 +105,7 @@ impl<W: Write> Printer<W> {
     fn note(&mut self, written: io::Result<()>) -> anyhow::Result<()> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            other => other.context(show::CANNOT_WRITE)?,
+            other => other.map_err(|error| show::cannot_write(&error))?,
         }
         Ok(())
     }

@@ -36,9 +36,9 @@ async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     let handle = launch(&manager, args, spec).await?;
     tell_notes(global, &handle);
     if global.wants_json() {
-        show::json_line(&Left::of(&handle))?
+        show::json_line(&Left::of(&handle))?;
     } else {
-        show::line(handle.id())?
+        show::line(handle.id())?;
     }
     retention::look_after(global, &manager).await;
     Ok(0)

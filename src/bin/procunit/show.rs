@@ -2,24 +2,25 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::Context as _;
 use procunit::report::{Report, VERSION};
 use serde::Serialize;
 
 use crate::words;
 
-/// What an error of the system's, such as "no space left on device", is about.
-pub(crate) const CANNOT_WRITE: &str = "cannot write to standard output";
+/// The system's error, such as "no space left on device", with what it is about.
+pub(crate) fn cannot_write(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
+}
 
 /// One line of data. A closed pipe is no error: whoever read it has enough.
-pub(crate) fn line(data: impl std::fmt::Display) -> anyhow::Result<()> {
+pub(crate) fn line(data: impl std::fmt::Display) -> io::Result<()> {
     quiet_on_closed_pipe(writeln!(anstream::stdout(), "{data}"))
 }
 
-fn quiet_on_closed_pipe(written: io::Result<()>) -> anyhow::Result<()> {
+fn quiet_on_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context(CANNOT_WRITE),
+        other => other.map_err(|error| cannot_write(&error)),
     }
 }
 
@@ -30,19 +31,19 @@ pub(crate) fn say(words: impl std::fmt::Display) {
 }
 
 /// Data without an end of line of its own, any bytes.
-pub(crate) fn bytes(data: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
     quiet_on_closed_pipe(io::stdout().write_all(data).and_then(|()| io::stdout().flush()))
 }
 
 /// A list as one JSON object.
 pub(crate) fn json_list(name: &str, items: &[impl Serialize]) -> anyhow::Result<()> {
     let items = serde_json::to_string(items)?;
-    line(format_args!(r#"{{"version":{VERSION},"{name}":{items}}}"#))
+    Ok(line(format_args!(r#"{{"version":{VERSION},"{name}":{items}}}"#))?)
 }
 
 /// One item of a list as a line of JSON.
 pub(crate) fn json_line(item: &impl Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string(item)?)
+    Ok(line(serde_json::to_string(item)?)?)
 }
 
 /// How a proc ended and who ended it, on stderr. `kept` says whether a later command finds it.

@@ -31,7 +31,7 @@ async fn print(global: &Global, reports: &[Report], lines: usize) -> anyhow::Res
     match global.output {
         Format::Json => return show::json_list("procs", reports),
         Format::Jsonl => return reports.iter().try_for_each(show::json_line),
-        Format::Name => return reports.iter().try_for_each(|report| show::line(&report.id)),
+        Format::Name => return Ok(reports.iter().try_for_each(|report| show::line(&report.id))?),
         Format::Table | Format::Wide | Format::Short | Format::Cat => {}
     }
     let now = SystemTime::now().into();
