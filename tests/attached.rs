@@ -336,6 +336,40 @@ async fn a_terminal_that_is_closed_stops_it() {
     left_nothing(&pids, &traces).await;
 }
 
+/// An interactive shell gives a job started with `&` a process group of its own, which is not the terminal's.
+#[tokio::test]
+async fn a_job_in_the_background_of_a_terminal_comes_to_its_end() {
+    let terminal = Terminal::open();
+    let (words, _, _record) = Run::command("background", &[], "sleep 0.2; exit 4");
+    let mut command = Command::new("setsid");
+    let script = r#"set -m; "$@" & wait $!; echo "code=$?""#;
+    command.args(["--ctty", "--wait", "bash", "-c", script, "bash"]).args(words);
+    command.stdin(terminal.stdio()).stdout(terminal.stdio()).stderr(terminal.stdio()).kill_on_drop(true);
+    let mut shell = command.spawn().expect("setsid");
+    let ended = within_for(SOON * 2, "the end", shell.wait()).await;
+    ended.expect("setsid");
+    drop(command);
+    let said = terminal.said();
+    assert!(said.contains("code=4"), "{said}");
+    assert!(!said.contains("Stopped"), "{said}");
+    nothing_left("background").await;
+}
+
+#[tokio::test]
+async fn a_signal_that_was_ignored_before_it_started_does_not_stop_it() {
+    for (name, what) in [("HUP", SIGHUP), ("INT", SIGINT)] {
+        let (words, id, record) = Run::command("ignored", &[], r#"echo pid $$ >>"$1"; sleep 0.5; exit 4"#);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!(r#"trap '' {name}; exec "$@""#), "sh"]).args(words);
+        let run = Run::start_by(command, id, record);
+        run.record.processes(1).await;
+        run.send(what);
+        let (code, said) = within_for(SOON, "the end", run.end("the end")).await;
+        assert_eq!(code, Some(4), "{name}: {said}");
+    }
+    nothing_left("ignored").await;
+}
+
 fn sleeper(label: &str, lifetime: Lifetime) -> ProcSpec {
     ProcSpec::builder(fresh(label), "/bin/sleep").arg("60").lifetime(lifetime).build().expect("a spec")
 }

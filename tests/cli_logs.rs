@@ -160,3 +160,15 @@ fn a_reader_of_a_followed_log_that_has_enough_ends_it() {
     assert_eq!(ran.all(), (0, "tick\n".to_owned(), String::new()));
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
+
+#[test]
+fn lines_that_are_there_and_not_asked_for_are_not_called_missing() {
+    let procs = Cleanup::group("logs-none");
+    let id = procs.start("x", "echo one; sleep 60");
+    until("its words", || words(&id) == "one\n");
+    for narrow in [&["-n", "0"][..], &["--until", "2001-01-01 00:00"]] {
+        let ran = procunit(&[&["logs", &id], narrow].concat());
+        let told = format!("procunit: none of the lines of {id} match\n");
+        assert_eq!(ran.all(), (0, String::new(), told));
+    }
+}

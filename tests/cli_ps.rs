@@ -190,3 +190,12 @@ fn a_reader_that_has_enough_is_no_error() {
         assert_eq!(ran.all(), (0, String::new(), String::new()), "{verb}");
     }
 }
+
+#[test]
+fn data_that_cannot_be_written_is_told_with_what_it_is_about() {
+    let _procs = Cleanup::group("ps-full");
+    let script = format!("'{}' ps >/dev/full", env!("CARGO_BIN_EXE_procunit"));
+    let ran = run(Command::new("sh").args(["-c", &script]));
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(ran.err().starts_with("procunit: cannot write to standard output: No space left"), "{ran:?}");
+}

@@ -72,3 +72,14 @@ fn completions_and_pages_are_there_for_every_verb() {
     }
     assert!(pages.join("procunit.1").exists());
 }
+
+#[test]
+fn help_tells_exit_code_1_and_the_formats_of_each_verb() {
+    for verb in ["stop", "kill", "rm"] {
+        assert!(nowhere(&[verb, "--help"]).ok().contains("Exit codes: 1 "), "{verb}");
+    }
+    let logs = nowhere(&["logs", "--help"]).ok();
+    assert!(logs.contains("Output formats: short") && logs.contains("cat, json or jsonl"), "{logs}");
+    assert!(!logs.contains("possible values: table"), "{logs}");
+    assert!(nowhere(&["run", "--help"]).ok().contains("With -o json"));
+}

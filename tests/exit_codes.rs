@@ -176,7 +176,7 @@ fn what_only_the_kernel_can_refuse_is_told_as_far_as_systemd_tells_it() {
     let (code, said) = ran_in(directory.path(), &[], &["./junk"]);
     let version = systemctl(&["show", "--value", "--property=Version"]);
     if version.parse::<SystemdVersion>().expect("a version").has(Feature::HandoffTimestamp) {
-        assert_eq!(code, 125, "{said}");
+        assert_eq!(code, 126, "{said}");
     } else {
         assert_eq!(code, 203, "{said}");
     }

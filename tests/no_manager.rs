@@ -74,6 +74,13 @@ impl Absence {
         Self::new("No such file", "loginctl enable-linger").with_runtime_dir()
     }
 
+    fn wrong_address() -> Self {
+        let mut absence = Self::new("No such file", "unset it");
+        let path = absence.directory.path().join("nope/x");
+        absence.env.push(("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", path.display())));
+        absence
+    }
+
     fn dead_socket() -> Self {
         let absence = Self::new("refused", "loginctl enable-linger").with_runtime_dir();
         drop(UnixListener::bind(absence.socket()).expect("a socket"));
@@ -237,6 +244,16 @@ fn without_a_socket() {
 }
 
 #[test]
+fn with_an_address_where_nothing_is() {
+    let absence = Absence::wrong_address();
+    absence.keeps_the_promises();
+    let said = absence.run(&["doctor"]).out;
+    let bus = said.lines().find(|line| line.contains("user bus")).expect("a check");
+    assert!(bus.starts_with("FAIL"), "{said}");
+    assert!(!said.contains("start the user manager"), "{said}");
+}
+
+#[test]
 fn with_a_socket_that_nobody_listens_on() {
     Absence::dead_socket().keeps_the_promises();
 }
@@ -335,6 +352,17 @@ fn a_plain_child_ends_with_the_same_exit_codes() {
         let ran = absence.run(&[&["run"], args].concat());
         assert_eq!(ran.code, Some(code), "{args:?}: {ran:?}");
     }
+}
+
+/// The kernel alone can tell.
+#[test]
+fn a_file_that_the_kernel_refuses_is_not_executable() {
+    let absence = Absence::unset();
+    let file = absence.directory.path().join("junk");
+    std::fs::write(&file, b"\x7fELF\x02\x01 and garbage").expect("a file");
+    set_permissions(&file, Permissions::from_mode(0o755)).expect("its mode");
+    let ran = absence.run(&["run", "--", file.to_str().expect("UTF-8")]);
+    assert_eq!(ran.code, Some(126), "{ran:?}");
 }
 
 #[test]

@@ -26,6 +26,15 @@ pub enum LaunchError {
         /// The id.
         id: ProcId,
     },
+    /// A unit has the name that this proc's would have, and procunit did not make it.
+    #[error(
+        "{unit} exists and was not started by procunit; end it with `systemctl --user stop {unit}`, or choose \
+         another name"
+    )]
+    NotOurs {
+        /// The unit.
+        unit: String,
+    },
     /// The proc of this id is over, but another client still holds its unit.
     #[error("{id} is over, but another client still holds its unit; try again when that client lets go")]
     NameHeld {
@@ -98,7 +107,7 @@ pub enum LaunchError {
         source: Source,
     },
     /// The launcher said no.
-    #[error("{id} was refused: {message} ({name})")]
+    #[error("{id} was refused: {message} ({name}){}", unnamed(properties))]
     Rejected {
         /// The id.
         id: ProcId,
@@ -106,6 +115,8 @@ pub enum LaunchError {
         name: String,
         /// Its words.
         message: String,
+        /// The spec's own properties, `NAME=VALUE`, where those words name none of them: one may be why.
+        properties: Vec<String>,
         /// The error.
         #[source]
         source: Source,
@@ -130,6 +141,28 @@ pub enum LaunchError {
         #[source]
         source: std::io::Error,
     },
+}
+
+fn unnamed(properties: &[String]) -> String {
+    match properties {
+        [] => String::new(),
+        some => format!("; see what was asked for with -p {}", some.join(" -p ")),
+    }
+}
+
+impl LaunchError {
+    /// The same, with the spec's own properties where a refusal might be about one of them and does not say which.
+    pub(crate) fn about(mut self, asked: &[(String, String)]) -> Self {
+        if let Self::Rejected { message, properties, .. } = &mut self {
+            // Both spellings of a time: systemd names `JobTimeoutUSec` where `JobTimeoutSec` was asked for.
+            let is_named =
+                |(name, _): &(String, String)| message.contains(name.strip_suffix("Sec").unwrap_or(name));
+            if !asked.iter().any(is_named) {
+                *properties = asked.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            }
+        }
+        self
+    }
 }
 
 /// Why a signal or a stop was not delivered.
@@ -189,3 +222,34 @@ pub enum AdoptError {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot list procs: {0}")]
 pub struct SurveyError(#[source] pub Source);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(message: &str) -> LaunchError {
+        LaunchError::Rejected {
+            id: ProcId::new("web").unwrap(),
+            name: "org.x.Bad".to_owned(),
+            message: message.to_owned(),
+            properties: Vec::new(),
+            source: "underneath".into(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_names_no_property_shows_those_that_were_asked_for() {
+        let asked = [("DevicePolicy".to_owned(), "foo".to_owned()), ("Nice".to_owned(), "5".to_owned())];
+        assert_eq!(
+            refused("Invalid argument").about(&asked).to_string(),
+            "web was refused: Invalid argument (org.x.Bad); see what was asked for with -p DevicePolicy=foo -p Nice=5"
+        );
+        for message in ["Cannot set property Nice", "Invalid DevicePolicy setting: foo"] {
+            let told = refused(message).about(&asked).to_string();
+            assert_eq!(told, format!("web was refused: {message} (org.x.Bad)"));
+        }
+        let timeout = [("JobTimeoutSec".to_owned(), "1".to_owned())];
+        assert!(!refused("Bad JobTimeoutUSec").about(&timeout).to_string().contains("-p"));
+        assert!(!refused("Invalid argument").about(&[]).to_string().contains("-p"));
+    }
+}

@@ -100,6 +100,9 @@ pub(super) fn check(full: &Path) -> Result<(), Option<&'static str>> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(Some("permission denied"));
         }
+        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
+            return Err(Some("too many levels of symbolic links"));
+        }
         Err(_) => return Err(None),
     };
     if meta.is_dir() {
@@ -163,6 +166,17 @@ mod tests {
         let refused = resolve("./tool", dir.path(), None).unwrap_err();
         let said = format!("{}/./tool: its interpreter /nope/sh: not found", dir.path().display());
         assert_eq!(refused.to_string(), said);
+    }
+
+    #[test]
+    fn a_link_that_leads_to_itself_is_not_called_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        let why = match resolve("./loop", dir.path(), None) {
+            Err(ProgramError::NotExecutable { why, .. }) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(why, "too many levels of symbolic links");
     }
 
     #[test]

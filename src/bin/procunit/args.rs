@@ -46,9 +46,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "PROCUNIT_LAUNCHER", value_name = "auto|systemd|native", default_value = "auto",
           value_parser = launcher)]
     pub(crate) launcher: LauncherKind,
-    /// Show data as a table, a wider table, one JSON value, a JSON value per line, or names alone; for logs: short,
-    /// cat, json or jsonl
-    #[arg(short, long, global = true, value_enum, default_value_t)]
+    /// Show data as a table, wide (a wider table), json (one JSON value), jsonl (one per line) or name (names alone);
+    /// logs: as short, cat, json or jsonl
+    #[arg(short, long, global = true, value_enum, default_value_t, hide_possible_values = true)]
     pub(crate) output: Format,
     /// Use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
@@ -59,6 +59,13 @@ pub(crate) struct Global {
     /// Say less: no exit report, no notes
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// Whether a program reads what is printed.
+    pub(crate) fn wants_json(&self) -> bool {
+        matches!(self.output, Format::Json | Format::Jsonl)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -148,6 +155,13 @@ pub(crate) struct LogsArgs {
     pub(crate) until: Option<Timestamp>,
 }
 
+impl LogsArgs {
+    /// Whether there may be lines that are not asked for, however few are found.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        self.lines == Some(0) || self.since.is_some() || self.until.is_some()
+    }
+}
+
 /// Wait for the end of procs
 ///
 /// Exit codes: the proc's own; 128+N for death by signal N; 124 when the timeout passed, or the proc's own time
@@ -173,6 +187,8 @@ pub(crate) struct WaitArgs {
 /// Stop procs and remove them
 ///
 /// Each gets its stop signal, and SIGKILL when its stop timeout has passed. Nothing of it is left.
+///
+/// Exit codes: 1 when one could not be stopped, 4 when there is no such proc.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StopArgs {
     #[command(flatten)]
@@ -185,6 +201,8 @@ pub(crate) struct StopArgs {
 /// Send a signal to every process of procs
 ///
 /// KILL waits for the end; an ended detached proc stays in `ps -a`. Any other signal is only sent.
+///
+/// Exit codes: 1 when one did not get it, as one that is over; 4 when there is no such proc.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KillArgs {
     #[command(flatten)]
@@ -195,6 +213,8 @@ pub(crate) struct KillArgs {
 }
 
 /// Remove ended procs
+///
+/// Exit codes: 1 when one was not removed, as one that is running; 4 when there is no such proc.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RmArgs {
     #[command(flatten)]
@@ -219,6 +239,9 @@ pub(crate) enum Awaited {
 ///
 /// Exit codes: the program's own; 128+N for death by signal N; 124 for a time limit; 125 where it could not be
 /// launched; 126 and 127 where it is not executable or not found.
+///
+/// With -o json, the exit report is printed on stderr as one line of JSON whatever the end was; with -d, the name, unit,
+/// run and pid are printed on stdout as one line of JSON in place of the name alone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// Leave it running, print its name alone, and come back
@@ -290,9 +313,7 @@ pub(crate) enum Format {
     Json,
     Jsonl,
     Name,
-    #[value(hide = true)]
     Short,
-    #[value(hide = true)]
     Cat,
 }
 

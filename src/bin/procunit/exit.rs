@@ -6,6 +6,7 @@ use procunit::ProcStatus;
 use procunit::launcher::LaunchError;
 use procunit::report::Report;
 use procunit::signal::Signal;
+use procunit::status::FailReason;
 
 use crate::select::NoProc;
 
@@ -24,13 +25,16 @@ pub(crate) const NOT_EXECUTABLE: u8 = 126;
 /// There is no such program.
 pub(crate) const NOT_FOUND: u8 = 127;
 
+/// The setup step at which the kernel refuses the program (`EXIT_EXEC`, systemd.exec(5)).
+const EXEC: u8 = 203;
+
 /// The exit code that says how a proc ended; 125 where that is not known.
 pub(crate) fn code_of_status(status: &ProcStatus) -> u8 {
     match status {
         ProcStatus::Stopped { exit_code, .. } => *exit_code,
         ProcStatus::Killed { signal, .. } => code_of_signal(*signal),
-        ProcStatus::Failed { .. }
-        | ProcStatus::Starting
+        ProcStatus::Failed { reason } => code_of_failure(reason),
+        ProcStatus::Starting
         | ProcStatus::Running { .. }
         | ProcStatus::Ready { .. }
         | ProcStatus::Stopping { .. } => LAUNCHER,
@@ -56,6 +60,15 @@ pub(crate) fn code_of_error(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<LaunchError>() {
         Some(LaunchError::NotFound { .. }) => NOT_FOUND,
         Some(LaunchError::NotExecutable { .. } | LaunchError::Interpreter { .. }) => NOT_EXECUTABLE,
+        Some(LaunchError::Setup { reason, .. }) => code_of_failure(reason),
+        _ => LAUNCHER,
+    }
+}
+
+/// The exit code for a proc whose program never ran, or whose end is not known.
+fn code_of_failure(reason: &FailReason) -> u8 {
+    match reason {
+        FailReason::Setup { step } if u8::from(*step) == EXEC => NOT_EXECUTABLE,
         _ => LAUNCHER,
     }
 }
@@ -67,10 +80,14 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = String::from("procunit");
         for cause in self.0.chain() {
-            let cause = cause.to_string();
-            if !told.contains(&cause) {
+            let words = cause.to_string();
+            if !told.contains(&words) {
                 told.push_str(": ");
-                told.push_str(&cause);
+                told.push_str(&words);
+            }
+            // All of its source is in its own words, in another order.
+            if matches!(cause.downcast_ref(), Some(LaunchError::Rejected { .. })) {
+                break;
             }
         }
         f.write_str(&told)

@@ -10,7 +10,7 @@ use procunit::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::words;
+use crate::{show, words};
 
 /// Prints lines until nobody reads them.
 pub(crate) struct Printer<W: Write = BufWriter<Stdout>> {
@@ -105,7 +105,7 @@ impl<W: Write> Printer<W> {
     fn note(&mut self, written: io::Result<()>) -> anyhow::Result<()> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            other => other?,
+            other => other.map_err(|error| show::cannot_write(&error))?,
         }
         Ok(())
     }

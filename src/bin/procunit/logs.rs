@@ -41,7 +41,7 @@ pub(crate) async fn logs(global: &Global, args: &LogsArgs) -> anyhow::Result<u8>
     let shown = printer.finish()?;
     if read_on && !global.quiet {
         if shown == 0 {
-            tell_nothing(&reports);
+            tell_nothing(&reports, args);
         }
         for report in ended {
             show::say(format_args!("procunit: {}: {}", report.id, words::end(&report)));
@@ -151,8 +151,11 @@ fn tell_skipped(skipped: u64) {
     }
 }
 
-fn tell_nothing(reports: &[Report]) {
+fn tell_nothing(reports: &[Report], args: &LogsArgs) {
     let names: Vec<_> = reports.iter().map(|report| report.id.as_str()).collect();
+    if args.is_narrowed() {
+        return show::say(format_args!("procunit: none of the lines of {} match", names.join(", ")));
+    }
     let attached = reports.iter().all(|report| report.lifetime == Lifetime::Attached);
     let why = if attached { "; what an attached proc writes goes to who ran it" } else { "" };
     show::say(format_args!("procunit: the journal has no lines of {}{why}", names.join(", ")));

@@ -24,6 +24,7 @@ mod stop;
 mod table;
 mod tty;
 mod wait;
+mod wishes;
 mod words;
 
 use std::process::ExitCode;

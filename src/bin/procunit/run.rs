@@ -6,15 +6,16 @@ use std::path::Path;
 use std::pin::pin;
 
 use anyhow::{Context as _, bail};
-use procunit::id::ProcId;
-use procunit::signal::Signal;
+use procunit::id::{InvocationId, ProcId, UnitName};
+use procunit::report::VERSION;
 use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
 use procunit::sys::token::token;
 use procunit::{ProcHandle, ProcManager};
-use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use serde::Serialize;
 
 use crate::args::{Global, RunArgs};
 use crate::tty::Modes;
+use crate::wishes::{Wish, Wishes};
 use crate::{connect, exit, retention, show};
 
 /// Letters in the random part of a name that nobody chose.
@@ -34,7 +35,11 @@ async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     let manager = connect::for_detached(global).await?;
     let handle = launch(&manager, args, spec).await?;
     tell_notes(global, &handle);
-    show::line(handle.id())?;
+    if global.wants_json() {
+        show::json_line(&Left::of(&handle))?;
+    } else {
+        show::line(handle.id())?;
+    }
     retention::look_after(global, &manager).await;
     Ok(0)
 }
@@ -55,15 +60,36 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
     tell_notes(global, &handle);
     let status = until_over(&handle, wish, &mut wishes).await?;
     let code = exit::code_of_status(&status);
-    if code == 0 && args.timeout.is_none() {
+    if code == 0 && args.timeout.is_none() && !global.wants_json() {
         return Ok(0);
     }
     let Some(report) = handle.report().await else { return Ok(code) };
     let code = if report.hit_time_limit() { exit::TIME_LIMIT } else { code };
-    if code != 0 && !global.quiet {
+    if global.wants_json() {
+        show::say(serde_json::to_string(&report)?);
+    } else if code != 0 && !global.quiet {
         show::exit_report(&report, false);
     }
     Ok(code)
+}
+
+/// What was left running, as it is told in JSON.
+#[derive(Serialize)]
+struct Left<'a> {
+    version: u32,
+    id: &'a ProcId,
+    unit: UnitName,
+    /// The invocation id.
+    run: Option<InvocationId>,
+    /// Of the main process.
+    pid: Option<u32>,
+}
+
+impl<'a> Left<'a> {
+    fn of(handle: &'a ProcHandle) -> Self {
+        let id = handle.id();
+        Self { version: VERSION, id, unit: UnitName::for_proc(id), run: handle.run(), pid: handle.pid() }
+    }
 }
 
 /// Launches it, out of the way of an ended one of the same name if that was asked for.
@@ -141,40 +167,6 @@ fn over(
     match ended {
         Ok(status) | Err(procunit::manager::TerminateError::AlreadyTerminated(status)) => Ok(status),
         Err(error) => Err(anyhow::Error::new(error).context(handle.id().to_string())),
-    }
-}
-
-/// What asked this command to stop what it runs.
-#[derive(Debug, Clone, Copy)]
-struct Wish {
-    signal: Signal,
-    reason: &'static str,
-}
-
-/// The signals that do so.
-struct Wishes {
-    interrupt: Listener,
-    terminate: Listener,
-    hangup: Listener,
-}
-
-impl Wishes {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next one. Cancel safe.
-    async fn next(&mut self) -> Wish {
-        let (signal, reason) = tokio::select! {
-            _ = self.interrupt.recv() => (Signal::INT, "interrupted (Ctrl-C)"),
-            _ = self.terminate.recv() => (Signal::TERM, "procunit was terminated"),
-            _ = self.hangup.recv() => (Signal::HUP, "the terminal was closed"),
-        };
-        Wish { signal, reason }
     }
 }
 

@@ -7,6 +7,11 @@ use serde::Serialize;
 
 use crate::words;
 
+/// The system's error, such as "no space left on device", with what it is about.
+pub(crate) fn cannot_write(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
+}
+
 /// One line of data. A closed pipe is no error: whoever read it has enough.
 pub(crate) fn line(data: impl std::fmt::Display) -> io::Result<()> {
     quiet_on_closed_pipe(writeln!(anstream::stdout(), "{data}"))
@@ -15,7 +20,7 @@ pub(crate) fn line(data: impl std::fmt::Display) -> io::Result<()> {
 fn quiet_on_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        other => other.map_err(|error| cannot_write(&error)),
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::io::{IsTerminal, Stdin, stdin};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 /// The modes that standard input had.
 pub(crate) struct Modes(Option<(Stdin, Termios)>);
@@ -18,13 +20,28 @@ impl Modes {
         Self(modes.map(|modes| (stdin, modes)))
     }
 
-    /// Puts them back.
+    /// Puts them back, where the terminal is this command's to set: in the background it is somebody else's.
     pub(crate) fn restore(&self) {
-        if let Some((stdin, modes)) = &self.0 {
+        if let Some((stdin, modes)) = &self.0
+            && tcgetpgrp(stdin) == Ok(getpgrp())
+        {
             // A terminal that is gone has no modes.
-            let _ = tcsetattr(stdin, SetArg::TCSANOW, modes);
+            let _ = without_being_stopped(|| tcsetattr(stdin, SetArg::TCSANOW, modes));
         }
     }
+}
+
+/// Does it with SIGTTOU blocked: to set modes from the background would stop this process (tcsetattr(3p)), and it may
+/// have been put there a moment ago.
+fn without_being_stopped<T>(set: impl FnOnce() -> T) -> T {
+    let mut stop = SigSet::empty();
+    stop.add(Signal::SIGTTOU);
+    let before = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let done = set();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    done
 }
 
 impl Drop for Modes {

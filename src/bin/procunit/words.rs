@@ -205,7 +205,8 @@ fn memory(report: &Report) -> Option<String> {
 fn steps(report: &Report) -> String {
     let id = shell_word(report.id.as_str());
     let usual = match (report.status.is_exit(), report.lifetime) {
-        (true, _) => format!("`procunit logs {id}`, `procunit rm {id}`"),
+        (true, Lifetime::Detached) => format!("`procunit logs {id}`, `procunit rm {id}`"),
+        (true, Lifetime::Attached) => format!("`procunit rm {id}`"),
         (false, Lifetime::Detached) => format!("`procunit logs -f {id}`, `procunit stop {id}`"),
         (false, Lifetime::Attached) => format!("`procunit stop {id}`"),
     };
@@ -313,6 +314,13 @@ mod tests {
             "ended_by": {"who": "procunit", "reason": "kill"},
         }));
         assert!(!told.contains("in time"), "{told}");
+    }
+
+    #[test]
+    fn only_what_went_to_the_journal_is_looked_for_there() {
+        assert_eq!(steps(&report(json!({}))), "`procunit rm web`");
+        let detached = report(json!({"lifetime": "detached"}));
+        assert_eq!(steps(&detached), "`procunit logs web`, `procunit rm web`");
     }
 
     #[test]

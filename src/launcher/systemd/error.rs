@@ -12,6 +12,7 @@ pub(super) fn of_launch(id: &ProcId, refused: BusError) -> LaunchError {
         id: id.clone(),
         name: name.to_owned(),
         message: message.to_owned(),
+        properties: Vec::new(),
         source: Box::new(source),
     };
     match &refused {

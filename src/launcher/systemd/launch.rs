@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::placement::Place;
 use super::run::SystemdRun;
+use super::sighting::{Unseen, sight};
 use super::slices::Seat;
 use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
@@ -120,7 +121,7 @@ impl Attempt<'_> {
                 Ok(Started { job, tie: place.tie.clone(), seat: place.made(), notes })
             }
             Err(BusError::UnitExists { .. }) => Err(self.who_has_the_name().await),
-            Err(refused) => Err(error::of_launch(self.spec.id(), refused)),
+            Err(refused) => Err(error::of_launch(self.spec.id(), refused).about(self.spec.properties())),
         }
     }
 
@@ -252,6 +253,9 @@ impl Attempt<'_> {
             Ok((snapshot, details)) => {
                 let over = matches!(observe(&snapshot, None).main, Main::Ended(_) | Main::Failed(_));
                 let kept = details.remain_after_exit == Some(true);
+                if let Err(Unseen::NotOurs(_)) = sight(&self.unit, snapshot, details) {
+                    return LaunchError::NotOurs { unit: self.unit.to_string() };
+                }
                 if over && !kept { LaunchError::NameHeld { id } } else { LaunchError::AlreadyExists { id } }
             }
             Err(_) => LaunchError::AlreadyExists { id },

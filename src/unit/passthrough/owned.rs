@@ -24,7 +24,7 @@ fn by_prefix(name: &str) -> Option<&'static str> {
     FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, instead)| *instead)
 }
 
-const OWNED: [(&[&str], &str); 15] = [
+const OWNED: [(&[&str], &str); 16] = [
     (&["Type", "ExitType", "NotifyAccess", "PIDFile", "GuessMainPID", "BusName"], "every proc is Type=exec"),
     (&["Environment", "PassEnvironment"], "use -e NAME=VALUE"),
     (&["EnvironmentFile", "EnvironmentFiles"], "use --env-file FILE"),
@@ -40,9 +40,10 @@ const OWNED: [(&[&str], &str); 15] = [
             "RestartSteps",
             "SuccessExitStatus",
         ],
-        "use --restart POLICY",
+        "what is over stays over, and its exit code is told as it is; procunit offers no restarts",
     ),
     (&["RemainAfterExit", "CollectMode"], "use run -d for a proc whose end is kept"),
+    (&["RuntimeMax", "RuntimeRandomizedExtra"], "use --timeout DUR"),
     (&["KillSignal", "RestartKillSignal"], "use --stop-signal SIG"),
     (&["TimeoutStop", "TimeoutAbort"], "use --stop-timeout DUR"),
     (&["Timeout"], "use TimeoutStartSec and --stop-timeout DUR"),
@@ -56,5 +57,8 @@ const OWNED: [(&[&str], &str); 15] = [
         "every proc can be started and stopped, and stops only when asked",
     ),
     (&["SyslogIdentifier", "Description"], "they carry the proc's name: use -n NAME"),
-    (&["TTYPath", "TTYReset", "TTYVHangup", "TTYVTDisallocate"], "use -t for a terminal"),
+    (
+        &["TTYPath", "TTYReset", "TTYVHangup", "TTYVTDisallocate"],
+        "procunit offers no terminal of its own, and passes on the one it has",
+    ),
 ];

@@ -36,7 +36,7 @@ fn distance(from: &str, to: &str) -> usize {
 
 /// Free service properties of simple types, in the spelling of unit files (systemd.exec(5), systemd.service(5),
 /// systemd.resource-control(5), systemd.unit(5)).
-const NAMES: [&str; 98] = [
+const NAMES: [&str; 97] = [
     "AllowIsolate",
     "Before",
     "CPUAccounting",
@@ -122,7 +122,6 @@ const NAMES: [&str; 98] = [
     "RootDirectory",
     "RuntimeDirectory",
     "RuntimeDirectoryMode",
-    "RuntimeMaxSec",
     "SendSIGHUP",
     "StartLimitBurst",
     "StartLimitIntervalSec",

@@ -41,10 +41,10 @@ fn spellings_of_unit_files_become_what_systemd_run_sends() {
     const MIB: u64 = 1024 * 1024;
     expect("TimeoutStartSec", "1min 30s", [("TimeoutStartUSec", 90_000_000_u64.into())]);
     expect("TimeoutStartSec", "0", [("TimeoutStartUSec", u64::MAX.into())]);
-    expect("RuntimeMaxSec", "90", [("RuntimeMaxUSec", 90_000_000_u64.into())]);
-    expect("RuntimeMaxSec", "infinity", [("RuntimeMaxUSec", u64::MAX.into())]);
-    expect("RuntimeMaxUSec", "90", [("RuntimeMaxUSec", 90_u64.into())]);
-    expect("RuntimeMaxUSec", "90s", [("RuntimeMaxUSec", 90_000_000_u64.into())]);
+    expect("JobTimeoutSec", "90", [("JobTimeoutUSec", 90_000_000_u64.into())]);
+    expect("JobTimeoutSec", "infinity", [("JobTimeoutUSec", u64::MAX.into())]);
+    expect("JobTimeoutUSec", "90", [("JobTimeoutUSec", 90_u64.into())]);
+    expect("JobTimeoutUSec", "90s", [("JobTimeoutUSec", 90_000_000_u64.into())]);
     expect("CPUQuota", "50%", [("CPUQuotaPerSecUSec", 500_000_u64.into())]);
     expect("CPUQuota", "20.5%", [("CPUQuotaPerSecUSec", 205_000_u64.into())]);
     expect("CPUQuota", "300%", [("CPUQuotaPerSecUSec", 3_000_000_u64.into())]);
@@ -145,9 +145,14 @@ fn what_the_contract_owns_is_refused_with_the_flag_to_use() {
         ("TimeoutStopUSec", "--stop-timeout"),
         ("TimeoutSec", "--stop-timeout"),
         ("KillSignal", "--stop-signal"),
-        ("Restart", "--restart"),
-        ("RestartSec", "--restart"),
-        ("RestartUSec", "--restart"),
+        ("RuntimeMaxSec", "--timeout"),
+        ("RuntimeMaxUSec", "--timeout"),
+        ("RuntimeRandomizedExtraSec", "--timeout"),
+        ("Restart", "no restarts"),
+        ("RestartSec", "no restarts"),
+        ("RestartUSec", "no restarts"),
+        ("SuccessExitStatus", "no restarts"),
+        ("TTYPath", "no terminal"),
         ("WorkingDirectory", "-C DIR"),
         ("StandardOutputFileToAppend", "redirect"),
         ("Slice", "lives"),

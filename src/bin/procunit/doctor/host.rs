@@ -3,20 +3,35 @@
 use std::fs;
 use std::path::Path;
 
-use procunit::bus::BusAddress;
+use procunit::bus::{BusAddress, BusError};
 use procunit::sys::program;
 
 use super::Check;
 
-/// Where the user bus should be.
-pub(super) fn environment() -> Check {
-    match BusAddress::from_env() {
-        Ok(address) => Check::ok("user bus", format!("looked for at {address}")),
-        Err(error) => Check::failed(
-            "user bus",
-            error.to_string(),
-            "log in through a session, or export XDG_RUNTIME_DIR=/run/user/$(id -u)",
+/// Where the user bus should be, and whether something answers there.
+pub(super) fn user_bus(error: Option<&BusError>) -> Check {
+    const NAME: &str = "user bus";
+    match (error, BusAddress::from_env()) {
+        (Some(BusError::NoAddress), _) | (_, Err(_)) => Check::failed(
+            NAME,
+            BusError::NoAddress.to_string(),
+            "log in through a session (or set XDG_RUNTIME_DIR=/run/user/$(id -u)); `sudo` and `su` drop it, \
+             `machinectl shell USER@` or `ssh` keep it",
         ),
+        (Some(error @ BusError::Unreachable { .. }), _) => {
+            Check::failed(NAME, super::in_full(error), remedy())
+        }
+        (_, Ok(address)) => Check::ok(NAME, format!("looked for at {address}")),
+    }
+}
+
+/// What to do where nothing answers: it depends on who said where to look.
+fn remedy() -> &'static str {
+    if std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some_and(|address| !address.is_empty()) {
+        "nothing answers where DBUS_SESSION_BUS_ADDRESS says: unset it, or mend it"
+    } else {
+        "start the user manager: `loginctl enable-linger $USER`, then log in again; in a container see \
+         contrib/testbed"
     }
 }
 

@@ -32,22 +32,46 @@ pub(crate) enum Verdict {
 pub(crate) struct Check {
     name: &'static str,
     verdict: Verdict,
-    /// What was found.
-    found: String,
+    found: Found,
     /// What to do about it, where something should be done.
     remedy: Option<String>,
 }
 
+/// What was found.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Found {
+    Words(String),
+    Several(Vec<String>),
+}
+
+impl<T: Into<String>> From<T> for Found {
+    fn from(words: T) -> Self {
+        Self::Words(words.into())
+    }
+}
+
+impl Found {
+    /// In the table, one below the other.
+    fn text(&self) -> String {
+        match self {
+            Self::Words(words) => words.clone(),
+            Self::Several(none) if none.is_empty() => "nothing more".to_owned(),
+            Self::Several(several) => several.join(&format!("\n{:20}", "")),
+        }
+    }
+}
+
 impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+    fn ok(name: &'static str, found: impl Into<Found>) -> Self {
         Self { name, verdict: Verdict::Ok, found: found.into(), remedy: None }
     }
 
-    fn warning(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn warning(name: &'static str, found: impl Into<Found>, remedy: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Warning, found: found.into(), remedy: Some(remedy.into()) }
     }
 
-    fn failed(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn failed(name: &'static str, found: impl Into<Found>, remedy: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Failed, found: found.into(), remedy: Some(remedy.into()) }
     }
 }
@@ -62,22 +86,24 @@ struct Diagnosis {
 
 /// Checks everything; the exit code is 0 only if launching works.
 pub(crate) async fn doctor(global: &Global) -> anyhow::Result<u8> {
-    let mut checks = vec![host::environment()];
-    match SystemdLauncher::connect().await {
+    let connected = SystemdLauncher::connect().await;
+    let mut checks = vec![host::user_bus(connected.as_ref().err())];
+    match connected {
         Ok(launcher) => {
             let version = launcher.version();
             checks.push(manager(version));
             checks.extend(probe::launch(launcher).await);
             checks.push(lacks(version));
         }
+        // That is all said of the bus.
+        Err(BusError::NoAddress | BusError::Unreachable { .. }) => {}
         Err(error) => checks.push(unreachable(&error)),
     }
     checks.extend([host::linger(), host::rate_limit(), host::criu()]);
     let launching_works = checks.iter().all(|check| check.verdict != Verdict::Failed);
     let diagnosis = Diagnosis { version: 1, launching_works, checks };
     match global.output {
-        Format::Json => show::line(serde_json::to_string_pretty(&diagnosis)?)?,
-        Format::Jsonl => show::line(serde_json::to_string(&diagnosis)?)?,
+        Format::Json | Format::Jsonl => show::json_line(&diagnosis)?,
         Format::Name => {
             let bad = diagnosis.checks.iter().filter(|check| check.verdict != Verdict::Ok);
             bad.map(|check| check.name).try_for_each(show::line)?;
@@ -96,23 +122,14 @@ fn manager(version: SystemdVersion) -> Check {
     Check::ok(NAME, format!("systemd {version}"))
 }
 
-/// What a later systemd has, one line each.
+/// What a later systemd has.
 fn lacks(version: SystemdVersion) -> Check {
-    let lacks: Vec<_> = version.lacks().map(|feature| format!("{} has {feature}", feature.since())).collect();
-    let indent = format!("\n{:20}", "");
-    Check::ok("later systemd", if lacks.is_empty() { "nothing more".to_owned() } else { lacks.join(&indent) })
+    let lacks = version.lacks().map(|feature| format!("{} has {feature}", feature.since()));
+    Check { found: Found::Several(lacks.collect()), ..Check::ok("later systemd", "") }
 }
 
 fn unreachable(error: &BusError) -> Check {
     let remedy = match error {
-        BusError::NoAddress => {
-            "log in through a session (or set XDG_RUNTIME_DIR=/run/user/$(id -u)); `sudo` and `su` drop it, \
-             `machinectl shell USER@` or `ssh` keep it"
-        }
-        BusError::Unreachable { .. } => {
-            "start the user manager: `loginctl enable-linger $USER`, then log in again; in a container see \
-             contrib/testbed"
-        }
         BusError::NotAUserManager { .. } => {
             "this bus has no systemd behind it: unset DBUS_SESSION_BUS_ADDRESS (dbus-run-session sets it), or \
              install dbus-user-session"
@@ -126,13 +143,18 @@ fn unreachable(error: &BusError) -> Check {
         }
         _ => "see the message; `systemctl --user status` may say more",
     };
-    let mut found = error.to_string();
+    Check::failed("user manager", in_full(error), remedy)
+}
+
+/// An error with its causes.
+fn in_full(error: &BusError) -> String {
+    let mut words = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        let _ = write!(found, ": {cause}");
+        let _ = write!(words, ": {cause}");
         source = cause.source();
     }
-    Check::failed("user manager", found, remedy)
+    words
 }
 
 fn table(diagnosis: &Diagnosis) -> String {
@@ -143,7 +165,7 @@ fn table(diagnosis: &Diagnosis) -> String {
             Verdict::Warning => show::attention("warn"),
             Verdict::Failed => show::bad("FAIL"),
         };
-        let _ = writeln!(text, "{mark}  {:<13} {}", check.name, check.found);
+        let _ = writeln!(text, "{mark}  {:<13} {}", check.name, check.found.text());
         if let Some(remedy) = &check.remedy {
             let _ = writeln!(text, "      {:<13} -> {remedy}", "");
         }
