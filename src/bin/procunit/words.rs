@@ -50,7 +50,8 @@ pub(crate) fn end(report: &Report) -> String {
 /// Who ended it, where that is more than that it ended by itself.
 pub(crate) fn who(report: &Report) -> Option<String> {
     let by = report.ended_by.as_ref()?;
-    let forced = if was_forced(report) { "; it had not stopped when it got SIGKILL" } else { "" };
+    let forced =
+        if was_forced(report) { "; it had not stopped when it got SIGKILL" } else { "" };
     (*by != EndedBy::Program).then(|| format!("{by}{forced}"))
 }
 
