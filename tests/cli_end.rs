@@ -306,3 +306,93 @@ fn an_attached_one_is_listed_and_can_be_stopped() {
     assert_eq!(running.0.wait().expect("its end").code(), Some(143));
     procs.assert_no_unit();
 }
+
+/// Leaves a child that minds no TERM, and exits with 3.
+const LEAVES_A_STUBBORN_ONE: &str = "trap '' TERM; while :; do sleep 0.05; done & exit 3";
+
+/// Less than the stop timeout, which is what a wish that is not heard would take.
+const SOON: Duration = Duration::from_secs(6);
+
+#[track_caller]
+fn soon<T>(label: &str, what: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let came = what();
+    assert!(start.elapsed() < SOON, "{label} took {:?}", start.elapsed());
+    came
+}
+
+#[test]
+fn wait_passes_a_known_end_on_and_tells_what_is_still_left_of_it() {
+    let procs = Cleanup::group("wait-known");
+    let id = procs.start_to_leave("x", &[], LEAVES_A_STUBBORN_ONE);
+    let told = format!("procunit: {id}: what it left behind is still there; `procunit stop {id}` ends it\n");
+    for flags in [["--timeout", "300ms"], ["--timeout", "0"]] {
+        let ran = soon("wait", || procunit(&[&["wait"], &flags[..], &[&id]].concat()));
+        assert_eq!(ran.code(), 3, "{ran:?}");
+        assert!(ran.err().starts_with(&format!("procunit: {id}: exited with 3 after ")), "{ran:?}");
+        assert!(ran.err().ends_with(&told), "{ran:?}");
+    }
+    let other = procs.start("other", "sleep 60");
+    let ran = soon("wait --any", || procunit(&["wait", "--any", "-o", "name", &id, &other]));
+    assert_eq!((ran.code(), ran.out()), (3, format!("{id}\n")), "{ran:?}");
+    assert_eq!(procs.report("x")["leftovers"].as_u64().map(|left| left > 0), Some(true));
+}
+
+#[test]
+fn what_an_ended_one_left_is_ended_as_stop_and_rm_say() {
+    let procs = Cleanup::group("left-asked");
+    let ways = [vec!["stop", "-t", "300ms"], vec!["rm", "-f"]];
+    for way in ways {
+        let id = procs.start_to_leave("x", &[], LEAVES_A_STUBBORN_ONE);
+        let ran = soon(way[0], || procunit(&[&way[..], &[&id]].concat()));
+        assert!(ran.ok().starts_with(&format!("{id}: removed (exited with 3 after ")), "{ran:?}");
+        procs.assert_no_unit();
+    }
+}
+
+#[test]
+fn what_an_ended_one_left_gets_its_stop_signal() {
+    let procs = Cleanup::group("left-usr1");
+    let minds_usr1_alone = "trap '' TERM; sleep 60 & exit 0";
+    let id = procs.start_to_leave("x", &["--stop-signal", "USR1"], minds_usr1_alone);
+    soon("wait", || procunit(&["wait", &id]).ok());
+    assert_eq!(procs.report("x")["leftovers"], serde_json::Value::Null);
+}
+
+#[test]
+fn another_signal_and_a_look_at_the_log_end_nothing_that_an_ended_one_left() {
+    let procs = Cleanup::group("left-alone");
+    let id = procs.start_to_leave("x", &[], "trap '' USR2; sleep 60 & echo $!");
+    let child = procunit(&["logs", "-o", "cat", &id]).ok().trim().parse().expect("a pid");
+    assert_eq!(procunit(&["kill", "-s", "USR2", &id]).ok(), format!("{id}: SIGUSR2 sent\n"));
+    procunit(&["logs", "-f", &id]).ok();
+    assert!(is_alive(child), "it was ended");
+    procunit(&["kill", &id]).ok();
+    assert!(!is_alive(child), "it was not ended");
+}
+
+#[test]
+fn what_systemd_is_still_ending_is_counted_and_named_as_the_reason_of_a_refusal() {
+    let procs = Cleanup::group("left-ending");
+    let id = procs.start_to_leave("x", &[], LEAVES_A_STUBBORN_ONE);
+    systemctl(&["stop", "--no-block", &procs.unit("x")]);
+    let state = || systemctl(&["show", "--property=ActiveState", "--value", &procs.unit("x")]);
+    until("systemd is ending it", || state() == "deactivating\n");
+    assert_eq!(procs.report("x")["leftovers"].as_u64().map(|left| left > 0), Some(true));
+    let ran = procunit(&["run", "-d", "-n", &id, "--", "true"]);
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(ran.err().contains("what it left behind is still being ended"), "{ran:?}");
+    // systemd's own deadline is far off; ours is heard.
+    soon("stop", || procunit(&["stop", "-t", "300ms", &id]).ok());
+    procs.assert_no_unit();
+}
+
+#[test]
+fn a_stop_timeout_that_is_cut_to_the_backstop_is_told() {
+    let procs = Cleanup::group("stop-cut");
+    let id = procs.start("x", "sleep 60");
+    let ran = procunit(&["stop", "-o", "jsonl", "-t", "200s", &id]);
+    let note = "the stop timeout of 200s was cut to the backstop, 90s";
+    assert_eq!(ran.err(), format!("procunit: {id}: {note}\n"), "{ran:?}");
+    assert_eq!(ran.json()["report"]["notes"], serde_json::json!([note]));
+}

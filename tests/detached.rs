@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use procunit::ProcManager;
 use procunit::id::ProcId;
+use procunit::launcher::AdoptError;
 use procunit::launcher::systemd::SystemdLauncher;
 use procunit::spec::{Lifetime, Output, ProcSpec};
 use support::{BOUND, Cleanup};
@@ -87,5 +88,64 @@ async fn a_name_is_free_as_soon_as_another_manager_has_reaped_it() {
         within("its end", ended.wait()).await.expect("an end");
         within("it is reaped", ended.reap()).await;
         manager.spawn(sh(procs.id("x"), "exit 0")).await.expect("the name is free");
+    }
+}
+
+/// A unit is signalled by its name, and somebody else's restart puts another run under it.
+#[tokio::test]
+async fn a_run_that_somebody_else_starts_under_the_name_is_not_ended_with_what_the_one_before_left() {
+    const GRACE: Duration = Duration::from_millis(900);
+    let procs = Cleanup::group("restart");
+    // systemd is still ending the child when the main process is over.
+    let script = "(trap '' TERM; sleep 0.6) & exec sleep 60";
+    let spec = ProcSpec::builder(ProcId::new(procs.id("x")).expect("an id"), "sh").args(["-c", script]);
+    let spec = spec.lifetime(Lifetime::Detached).stop_timeout(GRACE).build().expect("a spec");
+    let id = manager().await.spawn(spec).await.expect("started").id().clone();
+    let manager_of_waiter = manager().await;
+    let waiting = manager_of_waiter.adopt(&id).await.expect("it is there");
+    let unit = procs.unit("x");
+    let restart = tokio::task::spawn_blocking(move || support::systemctl(&["restart", &unit]));
+    let end = within("its end", waiting.gone()).await.expect("an end");
+    assert_eq!(end.to_string(), "Killed(sig=15)");
+    within("the restart", restart).await.expect("restarted");
+
+    let manager = manager().await;
+    let again = manager.adopt(&id).await.expect("the run after it");
+    assert_ne!(again.run(), waiting.run());
+    let ended = tokio::time::timeout(GRACE, again.wait()).await;
+    assert!(ended.is_err(), "the run after it was ended: {ended:?}");
+}
+
+#[tokio::test]
+async fn an_adoption_whose_caller_goes_away_holds_nothing() {
+    let procs = Cleanup::group("adopt-cancel");
+    let id = manager().await.spawn(sh(procs.id("x"), "sleep 60")).await.expect("started").id().clone();
+    let manager = manager().await;
+    // Asked, and not waited for.
+    let asked = tokio::time::timeout(Duration::ZERO, manager.adopt(&id)).await;
+    assert!(asked.is_err(), "too fast to be cancelled: {asked:?}");
+    let held = async {
+        while let Err(error) = manager.adopt(&id).await {
+            assert!(matches!(error, AdoptError::AlreadyHeld { .. }), "{error}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("it can be held", held).await;
+}
+
+#[tokio::test]
+async fn a_launch_and_an_adoption_that_fail_leave_the_record_of_the_run_before() {
+    let procs = Cleanup::group("record");
+    let manager = manager().await;
+    let id = ProcId::new(procs.id("x")).expect("an id");
+    let spec = |program: &str| ProcSpec::builder(id.clone(), program).build().expect("a spec");
+    let first = manager.spawn(spec("false")).await.expect("started");
+    within("its end", first.gone()).await.expect("an end");
+    within("its report", first.report()).await.expect("a report");
+    for _ in 0..2 {
+        assert!(manager.spawn(spec("/nowhere/no-such-program")).await.is_err());
+        assert!(matches!(manager.adopt(&id).await, Err(AdoptError::NotFound { .. })));
+        let kept = manager.get(&id).await.expect("its record");
+        assert_eq!((kept.run(), kept.status()), (first.run(), first.status()));
     }
 }

@@ -41,6 +41,14 @@ pub enum LaunchError {
         /// The id.
         id: ProcId,
     },
+    /// The main process of an earlier run of this id is over, and systemd is still ending what it left behind.
+    #[error(
+        "{id} is over, but what it left behind is still being ended; try again when that is done, or kill it first"
+    )]
+    StillEnding {
+        /// The id.
+        id: ProcId,
+    },
     /// No program of that name.
     #[error("{program}: not found{}", searched.as_deref().map(|path| format!(" in {path}")).unwrap_or_default())]
     NotFound {

@@ -80,6 +80,16 @@ pub trait ProcRun: Send + Sync {
     /// The processes that are left of it; `None` where that cannot be told.
     fn processes(&self) -> BoxFuture<'_, Option<Vec<u32>>>;
 
+    /// What is left of it when its main process is over; `None` where that cannot be told. `run` is the run it was,
+    /// as far as is known: a later one that has the id is no part of it.
+    fn left(&self, run: Option<InvocationId>) -> BoxFuture<'_, Option<Left>> {
+        let _ = run;
+        Box::pin(async {
+            let left = self.processes().await?;
+            Some(if left.is_empty() { Left::Nothing } else { Left::Staying })
+        })
+    }
+
     /// What it was given and what it has used, as far as that can still be read.
     fn details(&self) -> BoxFuture<'_, Option<UnitDetails>>;
 
@@ -103,6 +113,17 @@ pub enum Target {
     Main,
     /// Every process of it.
     Tree,
+}
+
+/// What is left of a proc whose main process is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// No process of it.
+    Nothing,
+    /// Processes that the launcher is ending by itself, with a deadline of its own.
+    Ending,
+    /// Processes that live on until somebody ends them.
+    Staying,
 }
 
 /// A proc whose exec has succeeded.

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::handle::View;
 use super::ladder::Ladder;
 use super::message::EndReply;
+use super::sweep::Sweep;
 use crate::id::ProcId;
-use crate::launcher::{DeliverError, ProcRun};
+use crate::launcher::{DeliverError, ProcRun, RunKey};
 use crate::report::{Asked, Report, RunFacts};
 use crate::signal::Signal;
 use crate::spec::{Lifetime, StopPolicy, defaults};
@@ -69,8 +70,12 @@ pub(super) struct Entry {
     pub(super) scheduled: Option<Instant>,
     /// Whether its caller went away during the launch, so that nobody will ever ask for it.
     pub(super) abandoned: bool,
-    /// Whether what it left is being ended.
-    pub(super) sweeping: bool,
+    /// Whether somebody else started it.
+    pub(super) adopted: bool,
+    /// What ends what it left.
+    pub(super) sweep: Option<Sweep>,
+    /// The run of the same id that was the newest before this one.
+    pub(super) earlier: Option<RunKey>,
     pub(super) end_waiters: Vec<EndReply>,
     pub(super) report_waiters: Vec<oneshot::Sender<Option<Report>>>,
     /// Who wants what is kept of it thrown away, once this manager is through with it.
@@ -96,7 +101,9 @@ impl Entry {
             limit_at: None,
             scheduled: None,
             abandoned: false,
-            sweeping: false,
+            adopted: false,
+            sweep: None,
+            earlier: None,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
             reapers: Vec::new(),
@@ -174,6 +181,19 @@ impl Entry {
         if kill && (!over || killed) {
             self.own_kill = OwnKill::Delivered;
         }
+    }
+
+    /// How long it has from the stop signal to SIGKILL: what is asked for, or its own stop timeout, and never more
+    /// than the backstop, at which systemd ends it. A cut is told in the report.
+    pub(super) fn cut(&mut self, asked: Option<Duration>) -> Duration {
+        let (asked, backstop) = (asked.unwrap_or(self.terms.stop.timeout), self.terms.stop.backstop);
+        if asked > backstop {
+            let note = format!("the stop timeout of {asked:?} was cut to the backstop, {backstop:?}");
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        asked.min(backstop)
     }
 
     fn was_killed(&self) -> bool {

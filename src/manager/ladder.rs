@@ -84,6 +84,11 @@ impl Ladder {
         self.next.map(|_| self.due_at)
     }
 
+    /// When SIGKILL is, or was, due.
+    pub(super) fn kill_at(&self) -> Instant {
+        self.kill_at
+    }
+
     /// The next rung, if it is due, and moves on past it.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Rung> {
         let rung = self.next.filter(|_| self.due_at <= now)?;

@@ -1,50 +1,117 @@
-//! Ends what the main process of a detached proc left behind.
+//! Ends what the main process of a proc left behind, where nobody else does.
 //!
 //! A detached unit stays up when its main process is over, and its other processes live on in it. Stopping the
 //! unit would end them, and would lose the exit status with them: exit 0 and death by TERM are forgotten
 //! (measured, 252). So they are signalled, and the unit stays to be read.
+//!
+//! A unit is signalled by its name, which may be another run's at any moment: before every signal is looked whose it
+//! is, and a unit that systemd is taking down itself is left to systemd, unless somebody set a deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::launcher::{ProcRun, Target};
+use crate::id::InvocationId;
+use crate::launcher::{Left, ProcRun, Target};
 use crate::signal::Signal;
-use crate::spec::defaults;
+use crate::spec::{StopPolicy, defaults};
 
 /// How often the processes left are looked at. No signal tells when the last one goes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Ends every process of an ended proc: TERM and CONT now, SIGKILL after `grace`. The error is what outlived that;
-/// none where it cannot be told.
-pub(super) async fn sweep(run: &dyn ProcRun, grace: Duration) -> Result<(), Vec<u32>> {
-    if run.processes().await.is_some_and(|left| left.is_empty()) {
-        return Ok(());
-    }
-    // A process that went in between is no fault; what is left is what counts.
-    let _ = run.signal(Signal::TERM, Target::Tree).await;
-    let _ = run.signal(Signal::CONT, Target::Tree).await;
-    if empty_within(run, grace).await.is_ok() {
-        return Ok(());
-    }
-    let _ = run.kill().await;
-    let swept = empty_within(run, defaults::KILL_WAIT).await;
-    if let Err(pids) = &swept {
-        tracing::warn!(unit = ?run.unit(), ?pids, "what the main process left is still there after SIGKILL");
-    }
-    swept
+/// When what is left is made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Orders {
+    /// When SIGKILL is due.
+    pub(super) kill_at: Instant,
+    /// Whether it is due also while the launcher is ending them itself, which has a deadline of its own.
+    pub(super) insists: bool,
 }
 
-async fn empty_within(run: &dyn ProcRun, bound: Duration) -> Result<(), Vec<u32>> {
-    let until = Instant::now() + bound;
-    loop {
-        let left = run.processes().await;
-        if left.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(());
+impl Orders {
+    /// Both of two wishes: the earlier deadline of the more pressing one.
+    fn and(self, other: Self) -> Self {
+        match (self.insists, other.insists) {
+            (true, false) => self,
+            (false, true) => other,
+            _ => Self { kill_at: self.kill_at.min(other.kill_at), ..self },
         }
-        if Instant::now() >= until {
-            return Err(left.unwrap_or_default());
+    }
+}
+
+/// A sweep under way; dropped, it is broken off.
+pub(super) struct Sweep {
+    orders: watch::Sender<Orders>,
+    task: AbortHandle,
+}
+
+impl Sweep {
+    /// Begins, and tells `done` what came of it. The error is what outlived it all; none where it cannot be told.
+    pub(super) fn start(
+        swept: Swept,
+        orders: Orders,
+        done: impl FnOnce(Result<(), Vec<u32>>) + Send + 'static,
+    ) -> Self {
+        let (orders, taken) = watch::channel(orders);
+        let task = tokio::spawn(async move { done(sweep(&swept, taken).await) }).abort_handle();
+        Self { orders, task }
+    }
+
+    /// Joins another wish.
+    pub(super) fn join(&self, other: Orders) {
+        self.orders.send_modify(|orders| *orders = orders.and(other));
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What is swept.
+pub(super) struct Swept {
+    pub(super) run: Arc<dyn ProcRun>,
+    pub(super) invocation: Option<InvocationId>,
+    pub(super) stop: StopPolicy,
+    /// Whether this manager asks them to end. What is left of an attached proc its launcher has asked already.
+    pub(super) asks: bool,
+}
+
+/// Asks them to end now, and makes them end when the orders say so.
+async fn sweep(swept: &Swept, orders: watch::Receiver<Orders>) -> Result<(), Vec<u32>> {
+    let began = Instant::now();
+    let (mut asked, mut killed_at) = (!swept.asks, None);
+    loop {
+        let left = swept.run.left(swept.invocation).await;
+        let (now, orders) = (Instant::now(), *orders.borrow());
+        let ours = match left {
+            Some(Left::Nothing) => return Ok(()),
+            Some(Left::Staying) | None => true,
+            Some(Left::Ending) => orders.insists,
+        };
+        if left.is_some() && ours && now >= orders.kill_at && killed_at.is_none() {
+            // A process that went in between is no fault; what is left is what counts.
+            let _ = swept.run.kill().await;
+            (asked, killed_at) = (true, Some(now));
+        } else if left == Some(Left::Staying) && !asked {
+            asked = true;
+            let _ = swept.run.signal(swept.stop.signal, Target::Tree).await;
+            let _ = swept.run.signal(Signal::CONT, Target::Tree).await;
+        }
+        let until = if ours { killed_at.unwrap_or(orders.kill_at) } else { began + swept.stop.backstop };
+        if now >= until + defaults::KILL_WAIT {
+            return Err(survivors(&*swept.run).await);
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+async fn survivors(run: &dyn ProcRun) -> Vec<u32> {
+    let pids = run.processes().await.unwrap_or_default();
+    tracing::warn!(unit = ?run.unit(), ?pids, "what the main process left is still there");
+    pids
 }

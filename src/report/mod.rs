@@ -71,7 +71,7 @@ pub struct Report {
     pub result: Option<String>,
     /// What keeps this from being the whole truth.
     pub doubts: Vec<String>,
-    /// What was worth telling at the launch.
+    /// What was worth telling at the launch, and of how it was to be stopped.
     pub notes: Vec<String>,
     /// The transitions this manager saw, oldest first.
     pub transitions: Vec<Transition>,

@@ -1,7 +1,7 @@
 //! `procunit kill`.
 
 use anyhow::bail;
-use procunit::launcher::{DeliverError, Target};
+use procunit::launcher::Target;
 use procunit::manager::TerminateError;
 use procunit::report::Report;
 use procunit::signal::Signal;
@@ -37,13 +37,7 @@ async fn one(manager: &ProcManager, seen: Report, signal: Signal) -> anyhow::Res
 pub(crate) async fn end(handle: &ProcHandle) -> anyhow::Result<Deed> {
     let done = match handle.kill().await {
         Ok(_) => Done::Killed,
-        Err(TerminateError::AlreadyTerminated(_)) => {
-            match handle.signal(Signal::KILL, Target::Tree).await {
-                Ok(()) | Err(DeliverError::Gone) => {}
-                Err(error) => return Err(error.into()),
-            }
-            Done::Nothing
-        }
+        Err(TerminateError::AlreadyTerminated(_)) => Done::Nothing,
         Err(error) => return Err(error.into()),
     };
     handle.gone().await?;

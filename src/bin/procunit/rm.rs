@@ -18,10 +18,11 @@ pub(crate) async fn rm(global: &Global, args: &RmArgs) -> anyhow::Result<u8> {
 async fn one(manager: &ProcManager, seen: Report, force: bool) -> anyhow::Result<Deed> {
     let Some(handle) = act::hold(manager, &seen).await? else { return Ok(act::gone()) };
     let status = handle.status();
-    if !status.is_exit() {
-        if !force {
-            bail!("it is {}; `procunit stop` it, or rm -f", words::state(&status));
-        }
+    if !status.is_exit() && !force {
+        bail!("it is {}; `procunit stop` it, or rm -f", words::state(&status));
+    }
+    if force {
+        // Also what one that is over left behind.
         kill::end(&handle).await?;
     }
     let report = stop::remove(&handle).await?;

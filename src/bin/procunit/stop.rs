@@ -8,7 +8,7 @@ use procunit::{ProcHandle, ProcManager};
 
 use crate::act::{self, Deed, Done};
 use crate::args::{Global, StopArgs};
-use crate::{connect, select, words};
+use crate::{connect, select, show, words};
 
 /// Ends procs, and leaves nothing of them.
 pub(crate) async fn stop(global: &Global, args: &StopArgs) -> anyhow::Result<u8> {
@@ -26,6 +26,9 @@ async fn one(manager: &ProcManager, seen: Report, grace: Option<Duration>) -> an
     };
     let report = remove(&handle).await?;
     let how = report.as_ref().map(|report| format!(" ({})", how(report))).unwrap_or_default();
+    for note in report.iter().flat_map(|report| &report.notes) {
+        show::say(format_args!("procunit: {}: {note}", handle.id()));
+    }
     Ok(Deed { done, words: format!("{ended}{how}"), report })
 }
 

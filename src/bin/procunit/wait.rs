@@ -1,6 +1,8 @@
 //! `procunit wait`.
 
+use std::collections::HashSet;
 use std::future::pending;
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, stream};
@@ -12,6 +14,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Awaited, Format, Global, WaitArgs};
 use crate::{connect, exit, select, show, words};
+
+/// How long `--any` is held up by what the first one left: whoever waits for the first of several wants to go on.
+const ANY_SWEEP: Duration = Duration::from_millis(500);
 
 /// Waits for the end of procs; the exit code is that of the first failure in time.
 pub(crate) async fn wait(global: &Global, args: &WaitArgs) -> anyhow::Result<u8> {
@@ -62,37 +67,50 @@ async fn keep_first_ended(handles: &mut Vec<ProcHandle>) {
     }
 }
 
-/// Reports of those that ended before the deadline; with `--any`, of the first.
+/// Reports of those that ended before the deadline; with `--any`, of the first. An end counts as soon as it is known;
+/// what its main process left is ended in the time that is left, and what outlives that is told.
 async fn until_over(
     global: &Global,
     args: &WaitArgs,
     handles: &[ProcHandle],
-    deadline: Option<Instant>,
+    mut deadline: Option<Instant>,
 ) -> anyhow::Result<Vec<Report>> {
     let mut ends: FuturesUnordered<_> = handles.iter().map(end).collect();
-    let mut ended = Vec::new();
-    loop {
-        let next = tokio::select! {
+    let mut sweeps = FuturesUnordered::new();
+    let (mut ended, mut swept) = (Vec::new(), HashSet::new());
+    while !(ends.is_empty() && sweeps.is_empty()) {
+        tokio::select! {
             // What is over by then counts, also when there was no time at all.
             biased;
-            next = ends.next() => next,
-            () = at(deadline) => None,
-        };
-        let Some(next) = next else { return Ok(ended) };
-        let (handle, report) = next?;
-        tell_end(global, &report, !args.rm);
-        if args.rm {
-            handle.reap().await;
-        }
-        ended.push(report);
-        if args.any {
-            return Ok(ended);
+            Some(over) = ends.next() => {
+                let handle: &ProcHandle = over?;
+                let report = handle.report().await.ok_or(TerminateError::Closed)?;
+                tell_end(global, &report, !args.rm);
+                ended.push(report);
+                sweeps.push(leave_nothing(handle, args.rm));
+                if args.any {
+                    ends.clear();
+                    let enough = Instant::now() + ANY_SWEEP;
+                    deadline = Some(deadline.map_or(enough, |deadline| deadline.min(enough)));
+                }
+            }
+            Some(handle) = sweeps.next() => drop(swept.insert(handle?.id())),
+            () = at(deadline) => break,
         }
     }
+    for left in ended.iter().filter(|report| !swept.contains(&report.id)) {
+        tell_left(left);
+    }
+    Ok(ended)
 }
 
-/// Its end, once what it left behind is ended as well.
-async fn end(handle: &ProcHandle) -> anyhow::Result<(&ProcHandle, Report)> {
+async fn end(handle: &ProcHandle) -> anyhow::Result<&ProcHandle> {
+    handle.wait().await?;
+    Ok(handle)
+}
+
+/// Ends what an ended one left behind, and gives up what is kept of it if that is asked for.
+async fn leave_nothing(handle: &ProcHandle, remove: bool) -> anyhow::Result<&ProcHandle> {
     match handle.gone().await {
         Ok(_) => {}
         Err(error @ TerminateError::TimedOut { .. }) => {
@@ -100,8 +118,18 @@ async fn end(handle: &ProcHandle) -> anyhow::Result<(&ProcHandle, Report)> {
         }
         Err(error) => return Err(error.into()),
     }
-    let report = handle.report().await.ok_or(TerminateError::Closed)?;
-    Ok((handle, report))
+    if remove {
+        handle.reap().await;
+    }
+    Ok(handle)
+}
+
+/// Says that there was no time for all that an ended one left.
+fn tell_left(report: &Report) {
+    let id = &report.id;
+    show::say(format_args!(
+        "procunit: {id}: what it left behind is still there; `procunit stop {id}` ends it"
+    ));
 }
 
 fn tell_end(global: &Global, report: &Report, kept: bool) {

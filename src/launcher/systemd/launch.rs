@@ -245,18 +245,23 @@ impl Attempt<'_> {
         }
     }
 
-    /// A unit has the name: one that is not over, one that is kept until it is reaped, or one that is over and
-    /// that another client still holds.
+    /// A unit has the name: one that is not over, one that is kept until it is reaped, one of which something
+    /// is still being ended, or one that is over and that another client still holds.
     async fn who_has_the_name(&self) -> LaunchError {
         let id = self.spec.id().clone();
         match self.shared.bus.details(self.unit.as_str()).await {
             Ok((snapshot, details)) => {
                 let over = matches!(observe(&snapshot, None).main, Main::Ended(_) | Main::Failed(_));
                 let kept = details.remain_after_exit == Some(true);
+                let ending = snapshot.unit.active_state.as_deref() == Some("deactivating");
                 if let Err(Unseen::NotOurs(_)) = sight(&self.unit, snapshot, details) {
                     return LaunchError::NotOurs { unit: self.unit.to_string() };
                 }
-                if over && !kept { LaunchError::NameHeld { id } } else { LaunchError::AlreadyExists { id } }
+                match (over, ending, kept) {
+                    (true, true, _) => LaunchError::StillEnding { id },
+                    (true, false, false) => LaunchError::NameHeld { id },
+                    _ => LaunchError::AlreadyExists { id },
+                }
             }
             Err(_) => LaunchError::AlreadyExists { id },
         }

@@ -7,7 +7,7 @@ use super::slices::Seat;
 use super::{Shared, error, sighting};
 use crate::bus::{BusError, Whom};
 use crate::id::{InvocationId, ProcId, UnitName};
-use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, ProcRun, RunKey, Target};
+use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, Left, ProcRun, RunKey, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
 use crate::unit::Feature;
@@ -93,6 +93,23 @@ impl ProcRun for SystemdRun {
                 Err(BusError::NoSuchUnit { .. }) => Some(Vec::new()),
                 Err(_) => None,
             }
+        })
+    }
+
+    fn left(&self, run: Option<InvocationId>) -> BoxFuture<'_, Option<Left>> {
+        Box::pin(async move {
+            if self.processes().await?.is_empty() {
+                return Some(Left::Nothing);
+            }
+            // Last, so that little time is left for the name to become another run's.
+            let seen = self.shared.bus.look(self.unit.as_str()).await.ok()?.unit;
+            let anothers = run.is_some() && seen.invocation.is_some() && seen.invocation != run;
+            Some(match seen.active_state.as_deref()? {
+                _ if anothers => Left::Nothing,
+                "inactive" | "failed" => Left::Nothing,
+                "active" => Left::Staying,
+                _ => Left::Ending,
+            })
         })
     }
 

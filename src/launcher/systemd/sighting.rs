@@ -68,8 +68,8 @@ async fn look_at(bus: &Bus, unit: UnitName) -> Result<Option<Sighting>, BusError
     let (snapshot, details) = bus.details(unit.as_str()).await?;
     let Ok(mut sighting) = sight(&unit, snapshot, details) else { return Ok(None) };
     let over = matches!(observe(&sighting.snapshot, None).main, Main::Ended(_));
-    if over && sighting.snapshot.unit.active_state.as_deref() == Some("active") {
-        // Up without a main process: what it left may still be there.
+    // Up, or on the way down, without a main process: what it left may still be there.
+    if over && matches!(sighting.snapshot.unit.active_state.as_deref(), Some("active" | "deactivating")) {
         let left = bus.processes(unit.as_str()).await;
         sighting.processes = left.ok().map(|left| left.into_iter().map(|process| process.pid).collect());
     }

@@ -6,12 +6,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Task;
-use crate::launcher::{DeliverError, Fact, Facts, ProcRun, RunKey, Target};
+use crate::launcher::{DeliverError, Fact, Facts, Left, ProcRun, RunKey, Target};
 use crate::manager::entry::{Entry, Hold};
 use crate::manager::error::TerminateError;
 use crate::manager::ladder::{Ladder, Rung};
 use crate::manager::message::{EndReply, Outcome};
-use crate::manager::sweep::sweep;
+use crate::manager::sweep::{Orders, Sweep, Swept};
 use crate::report::Asked;
 use crate::signal::Signal;
 use crate::spec::{Lifetime, defaults};
@@ -25,11 +25,18 @@ impl Task {
         reason: String,
         reply: EndReply,
     ) {
+        let now = Instant::now();
         let Some(entry) = self.entry_to_end(key, &reply) else {
+            // What it left is still there to be ended.
+            if let Some(entry) =
+                self.entries.get_mut(&key).filter(|entry| matches!(entry.hold, Hold::Held(_)))
+            {
+                let kill_at = now + entry.cut(grace);
+                self.sweep(key, Orders { kill_at, insists: true });
+            }
             return refuse_over(self.entries.get(&key), reply);
         };
-        let grace = grace.unwrap_or(entry.terms.stop.timeout).min(entry.terms.stop.backstop);
-        let now = Instant::now();
+        let grace = entry.cut(grace);
         entry.asked.get_or_insert(Asked::Reason(reason));
         entry.end_waiters.push(reply);
         entry
@@ -40,10 +47,11 @@ impl Task {
     }
 
     pub(super) fn kill(&mut self, key: RunKey, reply: EndReply) {
+        let now = Instant::now();
         let Some(entry) = self.entry_to_end(key, &reply) else {
+            self.sweep(key, Orders { kill_at: now, insists: true });
             return refuse_over(self.entries.get(&key), reply);
         };
-        let now = Instant::now();
         entry.asked.get_or_insert_with(|| Asked::Reason("kill".to_owned()));
         entry.end_waiters.push(reply);
         entry.ladder.get_or_insert_with(|| Ladder::kill(now, defaults::KILL_WAIT)).join_kill(now);
@@ -57,9 +65,15 @@ impl Task {
         to: Target,
         reply: oneshot::Sender<Result<(), DeliverError>>,
     ) {
-        let run = self.entries.get(&key).and_then(Entry::held);
+        let entry = self.entries.get(&key);
+        let (run, over) = (entry.and_then(Entry::held), entry.is_some_and(Entry::is_over));
+        let invocation = entry.and_then(|entry| entry.machine.run());
         tokio::spawn(async move {
             let _ = reply.send(match run {
+                // A later run may have the name.
+                Some(run) if over && run.left(invocation).await == Some(Left::Nothing) => {
+                    Err(DeliverError::Gone)
+                }
                 Some(run) => run.signal(signal, to).await,
                 None => Err(DeliverError::Gone),
             });
@@ -154,7 +168,7 @@ impl Task {
             let _ = waiter.send(Err(error));
         }
         // Whoever asks again has it tried again.
-        entry.sweeping = false;
+        entry.sweep = None;
         for reaper in std::mem::take(&mut entry.reapers) {
             self.discard(key, Some(reaper));
         }
@@ -176,23 +190,54 @@ impl Task {
         }
     }
 
-    /// systemd sweeps what an attached proc leaves; a detached unit stays up with it, so this manager does.
+    /// Ends what a detached proc left: systemd does that of an attached one, and this manager of one that stays up
+    /// with it.
     pub(super) fn sweep_leftovers(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get(&key) else { return };
+        // A ladder that has not given up ends the whole tree by itself.
+        if entry.terms.lifetime == Lifetime::Detached && entry.due_at().is_none() {
+            let kill_at = Instant::now() + entry.terms.stop.timeout;
+            self.sweep(key, Orders { kill_at, insists: false });
+        }
+    }
+
+    /// Ends what an ended proc left, as ordered; joins what does so already.
+    pub(super) fn sweep(&mut self, key: RunKey, orders: Orders) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.terms.lifetime == Lifetime::Attached || entry.sweeping {
+        let Hold::Held(run) = &entry.hold else { return };
+        if let Some(sweep) = &entry.sweep {
+            return sweep.join(orders);
+        }
+        let detached = entry.terms.lifetime == Lifetime::Detached;
+        let swept = Swept {
+            run: Arc::clone(run),
+            invocation: entry.machine.run(),
+            stop: entry.terms.stop.clone(),
+            asks: detached,
+        };
+        let (facts, outcomes) = (Facts { key, to: self.facts.0.clone() }, self.outcomes.0.clone());
+        entry.sweep = Some(Sweep::start(swept, orders, move |result| match result {
+            // Of an attached one the launcher tells.
+            Ok(()) if detached => facts.send(Event::TreeGone),
+            Ok(()) => {}
+            Err(pids) => drop(outcomes.send(Outcome::Survivors { key, pids })),
+        }));
+    }
+
+    /// Looks whether an ended detached proc left anything. No signal tells, as its unit stays up either way.
+    pub(super) fn look_for_leftovers(&self, key: RunKey) {
+        let Some(entry) = self.entries.get(&key) else { return };
+        let Hold::Held(run) = &entry.hold else { return };
+        if entry.terms.lifetime == Lifetime::Attached {
             return;
         }
-        if let Hold::Held(run) = &entry.hold {
-            entry.sweeping = true;
-            let (run, grace) = (Arc::clone(run), entry.terms.stop.timeout);
-            let (facts, outcomes) = (Facts { key, to: self.facts.0.clone() }, self.outcomes.0.clone());
-            tokio::spawn(async move {
-                match sweep(&*run, grace).await {
-                    Ok(()) => facts.send(Event::TreeGone),
-                    Err(pids) => drop(outcomes.send(Outcome::Survivors { key, pids })),
-                }
-            });
-        }
+        let (run, invocation) = (Arc::clone(run), entry.machine.run());
+        let facts = Facts { key, to: self.facts.0.clone() };
+        tokio::spawn(async move {
+            if run.left(invocation).await == Some(Left::Nothing) {
+                facts.send(Event::TreeGone);
+            }
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{AdoptReply, SpawnReply, Task};
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, LaunchError, Launched, RunKey};
-use crate::manager::entry::{Hold, Terms};
+use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
 use crate::manager::message::Outcome;
 use crate::report::{Asked, label_of};
@@ -50,7 +50,7 @@ impl Task {
         let launched = match result {
             Ok(launched) => launched,
             Err(error) => {
-                self.forget(key);
+                self.withdraw(key);
                 return drop(reply.send(Err(error)));
             }
         };
@@ -111,7 +111,7 @@ impl Task {
         let adopted = match result {
             Ok(adopted) => adopted,
             Err(error) => {
-                self.forget(key);
+                self.withdraw(key);
                 return drop(reply.send(Err(error)));
             }
         };
@@ -124,9 +124,21 @@ impl Task {
             stop: sighting.stop,
             runtime_max: sighting.runtime_max,
         };
-        self.after_fact(key);
-        if let Some(handle) = self.handle(key) {
-            let _ = reply.send(Ok(handle));
+        entry.adopted = true;
+        if self.handle(key).is_none_or(|handle| reply.send(Ok(handle)).is_err()) {
+            return self.let_go(key);
         }
+        self.after_fact(key);
+    }
+
+    /// Gives up the hold on what its caller, who went away during the adoption, will never ask for.
+    fn let_go(&mut self, key: RunKey) {
+        let run = self.entries.get(&key).and_then(Entry::held);
+        self.withdraw(key);
+        tokio::spawn(async move {
+            if let Some(run) = run {
+                run.release().await;
+            }
+        });
     }
 }

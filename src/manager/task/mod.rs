@@ -18,9 +18,10 @@ use super::entry::{Entry, Terms};
 use super::handle::ProcHandle;
 use super::ladder::Rung;
 use super::message::{Command, Outcome};
+use super::sweep::Orders;
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey};
-use crate::spec::ProcSpec;
+use crate::spec::{Lifetime, ProcSpec};
 use crate::status::machine::Step;
 
 type SpawnReply = oneshot::Sender<Result<ProcHandle, LaunchError>>;
@@ -111,8 +112,9 @@ impl Task {
     fn new_entry(&mut self, id: ProcId, terms: Terms) -> (RunKey, Facts) {
         let key = RunKey(self.next_key);
         self.next_key += 1;
-        self.newest.insert(id.clone(), key);
-        self.entries.insert(key, Entry::new(id, terms));
+        let mut entry = Entry::new(id.clone(), terms);
+        entry.earlier = self.newest.insert(id, key);
+        self.entries.insert(key, entry);
         (key, Facts { key, to: self.facts.0.clone() })
     }
 
@@ -124,6 +126,17 @@ impl Task {
             if self.newest.get(&entry.id) == Some(&key) {
                 self.newest.remove(&entry.id);
             }
+        }
+    }
+
+    /// Forgets a run that never was one of this manager's; what is kept of an earlier run of the id is the newest
+    /// again.
+    fn withdraw(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get(&key) else { return };
+        let (id, earlier) = (entry.id.clone(), entry.earlier);
+        self.forget(key);
+        if let Some(earlier) = earlier.filter(|earlier| self.entries.contains_key(earlier)) {
+            self.newest.entry(id).or_insert(earlier);
         }
     }
 
@@ -152,8 +165,17 @@ impl Task {
             return;
         }
         entry.limit_at = None;
-        if !entry.machine.tree_gone() && entry.ladder.is_none() {
-            self.sweep_leftovers(key);
+        let (adopted, left) = (entry.adopted, !entry.machine.tree_gone());
+        // Nobody stops the unit of one that was over before the stop came, or that is to be killed alone.
+        let ladder = entry.ladder.take_if(|_| {
+            left && entry.terms.lifetime == Lifetime::Detached && !entry.machine.stop_delivered()
+        });
+        match ladder {
+            Some(ladder) => self.sweep(key, Orders { kill_at: ladder.kill_at(), insists: true }),
+            None if left && !adopted => self.sweep_leftovers(key),
+            // What somebody else started and left is ended on request.
+            None if left => self.look_for_leftovers(key),
+            None => {}
         }
         self.settle_if_gone(key);
     }

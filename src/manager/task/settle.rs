@@ -26,6 +26,7 @@ impl Task {
         let Hold::Held(run) = &entry.hold else { return };
         entry.hold = Hold::Settling(Arc::clone(run));
         entry.ladder = None;
+        entry.sweep = None;
         for waiter in entry.end_waiters.drain(..) {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
