@@ -32,6 +32,8 @@ pub(in crate::manager) struct Task {
     launcher: Arc<dyn ProcLauncher>,
     commands: mpsc::WeakUnboundedSender<Command>,
     inbox: mpsc::UnboundedReceiver<Command>,
+    // None of the three is bounded: this task never awaits while it handles one, so each is as long as what came in
+    // the meantime; a command has a caller who waits, an outcome a call that was made, and the bus bounds its events.
     facts: (mpsc::UnboundedSender<Fact>, mpsc::UnboundedReceiver<Fact>),
     outcomes: (mpsc::UnboundedSender<Outcome>, mpsc::UnboundedReceiver<Outcome>),
     entries: HashMap<RunKey, Entry>,
