@@ -61,7 +61,8 @@ fn a_table_fits_the_terminal_and_has_colours_there() {
     assert!(row.contains("\u{1b}[") && row.contains("Running"), "{shown}");
     let plain = on_terminal("", &[("NO_COLOR", "1")]);
     assert!(!plain.contains('\u{1b}'), "{plain}");
-    assert!(!on_terminal("", &[("TERM", "dumb")]).contains('\u{1b}'));
+    assert!(!on_terminal("", &[("TERM", "dumb"), ("CI", "1")]).contains('\u{1b}'));
+    assert!(on_terminal("", &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]).contains('\u{1b}'));
     assert!(!on_terminal("--color never", &[]).contains('\u{1b}'));
     assert!(on_terminal("--color always", &[("NO_COLOR", "1")]).contains('\u{1b}'));
     assert!(plain.lines().all(|line| line.trim_end().chars().count() <= 64), "{plain}");

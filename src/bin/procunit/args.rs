@@ -330,12 +330,20 @@ impl Color {
     /// Makes the choice count for everything that is printed. `auto` minds NO_COLOR, CLICOLOR_FORCE and TERM.
     pub(crate) fn apply(self) {
         let choice = match self {
+            Self::Auto if forced_off(|name| std::env::var_os(name)) => anstream::ColorChoice::Never,
             Self::Auto => anstream::ColorChoice::Auto,
             Self::Always => anstream::ColorChoice::Always,
             Self::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
     }
+}
+
+/// `TERM=dumb` means no colours. anstream 1.0 overrules it where `CI` is set, whose logs show colours off a
+/// terminal; what says of itself that it shows none is believed here.
+fn forced_off(var: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    let forced = var("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    !forced && var("TERM").is_some_and(|term| term == "dumb")
 }
 
 fn launcher(text: &str) -> Result<LauncherKind, String> {
