@@ -341,7 +341,7 @@ impl Color {
 
 /// `TERM=dumb` means no colours. anstream 1.0 overrules it where `CI` is set, whose logs show colours off a
 /// terminal; what says of itself that it shows none is believed here.
-fn forced_off(var: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+fn forced_off(var: impl Fn(&str) -> Option<OsString>) -> bool {
     let forced = var("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     !forced && var("TERM").is_some_and(|term| term == "dumb")
 }
