@@ -12,7 +12,6 @@ type Callback = Box<dyn FnOnce(ProcStatus) + Send>;
 ///
 /// Dropping it changes nothing: the callback is still called.
 #[derive(Debug)]
-#[must_use = "it is only needed to cancel the callback; drop it explicitly otherwise"]
 pub struct ExitMonitor(Slot);
 
 impl ExitMonitor {
