@@ -66,7 +66,7 @@ async fn each_monitor_is_told_once_and_may_launch_the_same_id() {
     let second = second.build().expect("a spec");
     manager
         .on_exit(&id, move |_| {
-            tokio::spawn(async move { drop(send.send(again.spawn(second).await.is_ok())) });
+            tokio::spawn(async move { send.send(again.spawn(second).await.is_ok()).expect("heard") });
         })
         .await
         .expect("known");
