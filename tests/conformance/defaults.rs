@@ -17,7 +17,7 @@ fn every_default_is_the_contracts() {
     assert_eq!(defaults::KILL_WAIT, seconds(5));
     assert_eq!(defaults::BACKSTOP, seconds(90));
     assert_eq!(defaults::RUN_BACKSTOP_MARGIN, seconds(5));
-    assert_eq!(defaults::STOP_CONCURRENCY, 16);
+    assert_eq!(defaults::STOP_CONCURRENCY.get(), 16);
     assert_eq!(defaults::READY_TIMEOUT, seconds(30));
     assert_eq!(defaults::TAIL_LINES, 20);
     assert_eq!(defaults::TAIL_DRAIN, Duration::from_millis(50));

@@ -11,7 +11,9 @@ use procunit::status::StatusKind;
 use procunit::status::history::Cause;
 use procunit::{ProcHandle, ProcStatus};
 
-use crate::bed::{Bed, Idle, Talking, begin, clear, end_of, killed, ms, now, signal, spawn, stopped};
+use crate::bed::{
+    Bed, Idle, Talking, begin, clear, end_of, killed, ms, now, processes_of, signal, spawn, stopped,
+};
 use crate::live::outside::alive;
 use crate::live::{BOUND, eventually, within};
 
@@ -45,16 +47,16 @@ const LATE: Duration = ms(500);
 
 const IGNORES: &str = "trap '' TERM; echo up; while :; do sleep 0.05; done";
 /// The shell minds TERM while it waits; what it waits for is its own.
-const COUNTS_TERMS: &str = r#"trap 'echo term; n=$((n+1))' TERM; echo up; n=0
-    while [ $n -lt 2 ]; do sleep 0.02; done"#;
+const COUNTS_TERMS: &str = r"trap 'echo term; n=$((n+1))' TERM; echo up; n=0
+    while [ $n -lt 2 ]; do sleep 0.02; done";
 
 async fn terminate(handle: &ProcHandle, grace: Option<Duration>) -> ProcStatus {
     within("a stop", handle.terminate(grace, "the test")).await.expect("it ends")
 }
 
 /// Nothing of it is there when the answer is.
-fn assert_gone(bed: &Bed, handle: &ProcHandle) {
-    assert_eq!(bed.processes_of(handle.id()), [0; 0], "left of {}", handle.id());
+fn assert_gone(handle: &ProcHandle) {
+    assert_eq!(processes_of(handle.id()), [0; 0], "left of {}", handle.id());
 }
 
 async fn one_that_obeys_ends_with_its_own_code(bed: &Bed) {
@@ -64,7 +66,7 @@ async fn one_that_obeys_ends_with_its_own_code(bed: &Bed) {
         let mut proc = Talking::spawn(&manager, bed.sh(script).lifetime(lifetime)).await;
         proc.says("up").await;
         assert_eq!(terminate(&proc.handle, None).await, stopped(3));
-        assert_gone(bed, &proc.handle);
+        assert_gone(&proc.handle);
         let report = within("a report", proc.handle.report()).await.expect("a record");
         assert_eq!(report.ended_by, Some(EndedBy::Procunit { reason: "the test".to_owned() }));
         assert!(!report.escalated);
@@ -79,7 +81,7 @@ async fn one_without_a_handler_dies_by_the_stop_signal(bed: &Bed) {
             let spec = bed.sleeper().stop_signal(stop_signal).lifetime(lifetime);
             let handle = spawn(&manager, spec).await;
             assert_eq!(terminate(&handle, None).await, killed(stop_signal));
-            assert_gone(bed, &handle);
+            assert_gone(&handle);
             clear(&handle).await;
         }
     }
@@ -115,7 +117,7 @@ async fn one_that_ignores_it_is_killed_at_the_deadline_and_not_before(bed: &Bed)
         assert!(began.elapsed() >= grace, "answered after {:?}", began.elapsed());
         assert_eq!(status, killed(Signal::KILL));
         let was_idle = idle.was();
-        assert_gone(bed, &proc.handle);
+        assert_gone(&proc.handle);
         let report = within("a report", proc.handle.report()).await.expect("a record");
         assert!(report.escalated);
         let took = report.ended_at.expect("an end").since(called);
@@ -135,10 +137,10 @@ async fn a_tree_of_fifty_is_empty_afterwards(bed: &Bed) {
     let manager = bed.manager().await;
     for &lifetime in bed.lifetimes() {
         let handle = spawn(&manager, bed.sh(&script).lifetime(lifetime)).await;
-        let all = || async { (bed.processes_of(handle.id()).len() == 50).then_some(()) };
+        let all = || async { (processes_of(handle.id()).len() == 50).then_some(()) };
         eventually(BOUND, "fifty processes", all).await;
         terminate(&handle, None).await;
-        assert_gone(bed, &handle);
+        assert_gone(&handle);
         clear(&handle).await;
     }
 }
@@ -152,7 +154,7 @@ async fn children_that_ignore_it_are_gone_when_terminate_answers(bed: &Bed) {
         let children = proc.pids(3).await;
         assert_eq!(terminate(&proc.handle, Some(ms(500))).await, killed(Signal::TERM));
         assert!(!children.iter().any(|child| alive(*child)), "{children:?}");
-        assert_gone(bed, &proc.handle);
+        assert_gone(&proc.handle);
         clear(&proc.handle).await;
     }
 }
@@ -187,7 +189,7 @@ async fn a_kill_in_the_middle_of_a_stop_escalates_at_once(bed: &Bed) {
     proc.says("term").await;
     assert_eq!(within("a kill", proc.handle.kill()).await.expect("it ends"), killed(Signal::KILL));
     assert_eq!(within("the stop", asking).await.expect("its answer"), killed(Signal::KILL));
-    assert_gone(bed, &proc.handle);
+    assert_gone(&proc.handle);
     assert!(within("a report", proc.handle.report()).await.expect("a record").escalated);
 }
 
@@ -198,7 +200,7 @@ async fn a_kill_sends_sigkill_and_nothing_before_it(bed: &Bed) {
         let mut proc = Talking::spawn(&manager, bed.sh(script).lifetime(lifetime)).await;
         proc.says("up").await;
         assert_eq!(within("a kill", proc.handle.kill()).await.expect("it ends"), killed(Signal::KILL));
-        assert_gone(bed, &proc.handle);
+        assert_gone(&proc.handle);
         clear(&proc.handle).await;
         assert_eq!(proc.rest().await, b"", "it was asked before");
     }
@@ -293,7 +295,7 @@ async fn what_the_main_process_left_is_asked_and_then_killed(bed: &Bed) {
         assert_eq!(end_of(&proc.handle).await, stopped(7));
         let gone = within("nothing left", proc.handle.gone()).await.expect("it goes");
         assert_eq!(gone, stopped(7), "what it left changes no end");
-        assert_gone(bed, &proc.handle);
+        assert_gone(&proc.handle);
         assert!(now().since(opened) >= grace, "killed before its time: {:?}", now().since(opened));
         proc.says("asked").await;
         clear(&proc.handle).await;

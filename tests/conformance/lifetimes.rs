@@ -7,7 +7,7 @@ use procunit::spec::Lifetime;
 use procunit::status::StatusKind;
 use procunit::{ProcManager, ProcStatus};
 
-use crate::bed::{Bed, Talking, clear, end_of, killed, quiet, spawn, stopped, systemctl_on};
+use crate::bed::{Bed, Talking, clear, end_of, killed, processes_of, quiet, spawn, stopped, systemctl_on};
 use crate::live::outside::{alive, all_gone};
 use crate::live::record::Record;
 use crate::live::{BOUND, eventually, within};
@@ -49,7 +49,7 @@ async fn a_dropped_manager_ends_what_is_attached_and_nothing_else(bed: &Bed) {
     drop(manager);
     for (id, pid, record) in &ended {
         all_gone(BOUND, "its manager is gone", &[*pid]).await;
-        let none = || async { bed.processes_of(id).is_empty().then_some(()) };
+        let none = || async { processes_of(id).is_empty().then_some(()) };
         eventually(BOUND, "nothing of it", none).await;
         // Natively what the kernel does to it comes first.
         assert!(record.says("term") || !bed.is_systemd(), "it was asked");
@@ -184,12 +184,12 @@ async fn what_a_detached_main_process_left_is_ended_by_who_adopts_it(bed: &Bed) 
     drop((first, handle));
     std::fs::write(&gate, "").expect("the gate");
     all_gone(BOUND, "its main process", &[main]).await;
-    let left = || async { (bed.processes_of(&id).len() == 1).then_some(()) };
+    let left = || async { (processes_of(&id).len() == 1).then_some(()) };
     eventually(BOUND, "its child lives on", left).await;
     let manager = bed.manager().await;
     let adopted = within("an adoption", manager.adopt(&id)).await.expect("it is kept");
     assert_eq!(within("nothing left", adopted.gone()).await.expect("it goes"), stopped(0));
-    assert_eq!(bed.processes_of(&id), [0; 0]);
+    assert_eq!(processes_of(&id), [0; 0]);
     clear(&adopted).await;
 }
 

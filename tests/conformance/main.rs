@@ -19,6 +19,10 @@ mod foreign;
 mod lifetimes;
 #[path = "../live/mod.rs"]
 mod live;
+mod managing;
+mod many;
+mod monitors;
+mod owner;
 mod relaunch;
 mod starting;
 mod watching;

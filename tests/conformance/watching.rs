@@ -1,11 +1,11 @@
 //! What a handle shows: a snapshot, the newest, the next change, the end.
 
 use futures_util::future::join_all;
-use procunit::manager::WaitError;
+use procunit::manager::{ProcEvent, ProcEvents, ReadyError, WaitError};
 use procunit::status::StatusKind;
-use procunit::status::history::Cause;
+use procunit::status::history::{Cause, Transition};
 
-use crate::bed::{Bed, Talking, begin, clear, end_of, killed, spawn, stopped};
+use crate::bed::{Bed, Talking, Told, begin, clear, end_of, killed, spawn, stopped};
 use crate::live::within;
 
 each_backend![
@@ -15,6 +15,11 @@ each_backend![
     a_watch_gives_the_newest_and_every_end,
     a_dropped_handle_changes_nothing,
     a_life_is_recorded_transition_by_transition,
+    events_are_every_transition_in_order_for_who_is_early_and_who_is_late,
+    who_reads_events_slowly_or_not_at_all_holds_up_nobody,
+    events_end_with_the_manager,
+    one_that_declares_no_readiness_says_so_at_once,
+    every_transition_is_told_to_tracing,
     a_wait_on_a_manager_that_is_gone_says_so,
 ];
 
@@ -83,10 +88,88 @@ async fn a_life_is_recorded_transition_by_transition(bed: &Bed) {
         assert!(moves.iter().all(|moved| moved.run == handle.run()), "{moves:?}");
         assert!(moves.windows(2).all(|pair| pair[0].to.kind() == pair[1].from), "{moves:?}");
         let kinds: Vec<_> = moves.iter().map(|moved| (moved.from, moved.to.kind())).collect();
-        use StatusKind::{Killed, Running, Starting, Stopping};
-        assert_eq!(kinds, [(Starting, Running), (Running, Stopping), (Stopping, Killed)]);
+        let expected = [StatusKind::Starting, StatusKind::Running, StatusKind::Stopping, StatusKind::Killed];
+        assert!(kinds.iter().copied().eq(expected.windows(2).map(|pair| (pair[0], pair[1]))), "{kinds:?}");
         assert_eq!((moves[0].cause, moves[2].cause), (Cause::Exec, Cause::Exit));
         clear(&handle).await;
+    }
+}
+
+/// Every transition until the end, none of which may be lost.
+async fn read(mut events: ProcEvents) -> Vec<Transition> {
+    let mut all = Vec::new();
+    while let Some(event) = within("an event", events.next()).await {
+        match event {
+            ProcEvent::Transition(transition) => all.push(transition),
+            ProcEvent::Lost(count) => panic!("lost {count}"),
+        }
+    }
+    all
+}
+
+async fn events_are_every_transition_in_order_for_who_is_early_and_who_is_late(bed: &Bed) {
+    let manager = bed.manager().await;
+    for &lifetime in bed.lifetimes() {
+        let handle = spawn(&manager, bed.sleeper().lifetime(lifetime)).await;
+        let early = read(handle.events());
+        let stop = handle.terminate(None, "the test");
+        let (early, ended) = within("the events", async { tokio::join!(early, stop) }).await;
+        assert_eq!(early.last().map(|last| &last.to), Some(&ended.expect("it ends")));
+        assert_eq!(read(handle.events()).await, early, "who comes late gets the same");
+        let report = within("a report", handle.report()).await.expect("a record");
+        assert_eq!(report.transitions, early);
+        clear(&handle).await;
+    }
+}
+
+async fn who_reads_events_slowly_or_not_at_all_holds_up_nobody(bed: &Bed) {
+    let manager = bed.manager().await;
+    let handle = spawn(&manager, bed.sh("exit 3")).await;
+    let unread = handle.events();
+    let unread_of_many = join_all((0..100).map(|_| async { handle.clone().events() })).await;
+    assert_eq!(end_of(&handle).await, stopped(3));
+    within("nothing left", handle.gone()).await.expect("it goes");
+    assert_eq!(read(unread).await.len(), 2, "what was not read is still there");
+    drop(unread_of_many);
+}
+
+async fn events_end_with_the_manager(bed: &Bed) {
+    let manager = bed.manager().await;
+    let handle = spawn(&manager, bed.sleeper()).await;
+    let events = handle.events();
+    drop(manager);
+    let all = read(events).await;
+    assert!(all.iter().all(|moved| !moved.to.is_exit()), "nobody saw it end: {all:?}");
+}
+
+async fn one_that_declares_no_readiness_says_so_at_once(bed: &Bed) {
+    let manager = bed.manager().await;
+    let handle = spawn(&manager, bed.sleeper()).await;
+    let answer = futures_util::FutureExt::now_or_never(handle.ready());
+    assert_eq!(answer, Some(Err(ReadyError::NotDeclared)));
+    let end = within("a kill", handle.kill()).await.expect("it ends");
+    let answer = futures_util::FutureExt::now_or_never(handle.ready());
+    assert_eq!(answer, Some(Err(ReadyError::Terminal(end))));
+}
+
+async fn every_transition_is_told_to_tracing(bed: &Bed) {
+    let told = Told::listen();
+    let manager = bed.manager().await;
+    let ends: [(&str, &[(&str, &str)]); 2] =
+        [("exit 7", &[("code", "7")]), ("kill -KILL $$", &[("signal", "SIGKILL")])];
+    for (script, end) in ends {
+        let handle = spawn(&manager, bed.sh(script)).await;
+        end_of(&handle).await;
+        let report = within("a report", handle.report()).await.expect("a record");
+        let events = told.about(handle.id());
+        assert_eq!(events.len(), report.transitions.len(), "{events:?}");
+        for (event, moved) in events.iter().zip(&report.transitions) {
+            assert_eq!(event["cause"], moved.cause.to_string());
+            assert_eq!(event.get("run").cloned(), moved.run.map(|run| run.to_string()));
+            assert_eq!(event["status"], moved.to.to_string());
+        }
+        let last = events.last().expect("an end");
+        assert!(end.iter().all(|(name, value)| last[*name] == *value), "{last:?}");
     }
 }
 

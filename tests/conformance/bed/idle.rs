@@ -34,7 +34,7 @@ impl Idle {
     pub(crate) fn was(self) -> bool {
         self.done.store(true, Ordering::Relaxed);
         let seen = self.looking.join().expect("it only looks");
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let allowed = u64::from(seen.ticks) * u64::try_from(processors).expect("a count");
         seen.latest < LATE && u64::from(seen.runnable) <= allowed
     }

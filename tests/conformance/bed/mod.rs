@@ -2,6 +2,7 @@
 
 mod idle;
 mod talking;
+mod told;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,6 +10,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use procunit::id::ProcId;
+use procunit::launcher::ProcLauncher;
 use procunit::launcher::native::NativeLauncher;
 use procunit::launcher::systemd::SystemdLauncher;
 use procunit::signal::Signal;
@@ -19,7 +21,8 @@ use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::idle::Idle;
 pub(crate) use self::talking::{Talking, output_of};
-use crate::live::outside::{systemctl, unit_of};
+pub(crate) use self::told::Told;
+use crate::live::outside::{signal as signal_to, systemctl, unit_of};
 use crate::live::{BOUND, eventually, within};
 
 /// Makes each named function of the module a test on every backend, on a runtime with one thread.
@@ -68,6 +71,7 @@ pub(crate) fn two_threads() -> Runtime {
 pub(crate) fn run(backend: Backend, runtime: &Runtime, test: impl AsyncFnOnce(&Bed)) {
     runtime.block_on(async {
         let bed = Bed::new(backend);
+        let _clearing = Clearing(&bed);
         test(&bed).await;
         bed.nothing_left().await;
     });
@@ -114,14 +118,26 @@ impl Bed {
         }
     }
 
-    pub(crate) async fn manager(&self) -> ProcManager {
+    /// What `--launcher` calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.backend {
+            Backend::Systemd => "systemd",
+            Backend::Native => "native",
+        }
+    }
+
+    pub(crate) async fn launcher(&self) -> Box<dyn ProcLauncher> {
         match self.backend {
             Backend::Systemd => {
                 let launcher = within("connecting", SystemdLauncher::connect()).await;
-                ProcManager::new(launcher.expect("a user manager to test with; see contrib/testbed"))
+                Box::new(launcher.expect("a user manager to test with; see contrib/testbed"))
             }
-            Backend::Native => ProcManager::new(NativeLauncher::new().expect("a native launcher")),
+            Backend::Native => Box::new(NativeLauncher::new().expect("a native launcher")),
         }
+    }
+
+    pub(crate) async fn manager(&self) -> ProcManager {
+        ProcManager::new(self.launcher().await)
     }
 
     /// A name that no other test has.
@@ -144,11 +160,6 @@ impl Bed {
     /// One that does nothing until it is ended.
     pub(crate) fn sleeper(&self) -> ProcSpecBuilder {
         self.spec("/bin/sleep").arg("600")
-    }
-
-    /// The processes there are of this proc, wherever they went: who is one has its id in the environment.
-    pub(crate) fn processes_of(&self, id: &ProcId) -> Vec<u32> {
-        processes(|of| of == id.as_str())
     }
 
     /// All processes of this test's procs.
@@ -181,22 +192,29 @@ impl Bed {
 }
 
 /// What a test that failed left is ended here; one that passed left nothing.
-impl Drop for Bed {
+struct Clearing<'a>(&'a Bed);
+
+impl Drop for Clearing<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
         }
-        if self.is_systemd() {
+        if self.0.is_systemd() {
             for act in ["kill --signal=KILL", "stop", "reset-failed"] {
                 let mut systemctl = std::process::Command::new("systemctl");
                 let words = act.split(' ').chain(std::iter::once("--user"));
-                let _ = systemctl.args(words).arg(self.unit_pattern()).output();
+                let _ = systemctl.args(words).arg(self.0.unit_pattern()).output();
             }
         }
-        for pid in self.processes() {
-            crate::live::outside::signal(pid, nix::sys::signal::Signal::SIGKILL);
+        for pid in self.0.processes() {
+            signal_to(pid, nix::sys::signal::Signal::SIGKILL);
         }
     }
+}
+
+/// The processes there are of this proc, wherever they went: who is one has its id in the environment.
+pub(crate) fn processes_of(id: &ProcId) -> Vec<u32> {
+    processes(|of| of == id.as_str())
 }
 
 /// The processes whose environment names such a proc. One that is over and not waited for has none.
