@@ -1,6 +1,7 @@
 //! Ending many at once.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use procunit::launcher::LaunchError;
@@ -25,16 +26,21 @@ each_backend![
 each_backend_on_two_threads![many_that_are_ended_in_different_ways_each_end_their_own_way,];
 
 const HUNDRED: usize = 100;
+/// Longer than any test waits.
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// Each notes in one file, which all of them share, when TERM came, and when it was about to exit: what lies between is
-/// within the time from the delivery to the end.
-const NOTES_ITS_END: &str = r#"trap 'echo term $(date +%s%N) $$ >>"$1"; sleep 0.03; echo end $(date +%s%N) $$ >>"$1"; exit 0' TERM
+/// within the time from the delivery to the end. By bash's own clock: whatever a trap forks may be sent TERM as well.
+const NOTES_ITS_END: &str = r#"trap 'echo term $EPOCHREALTIME $$ >>"$1"; sleep 0.03; echo end $EPOCHREALTIME $$ >>"$1"; exit 0' TERM
     echo pid $$ >>"$1"; sleep 600 & wait"#;
 
 async fn hundred(bed: &Bed, manager: &ProcManager, record: &Record) -> Vec<ProcHandle> {
     let spec = |number: usize| {
         let lifetimes = bed.lifetimes();
-        bed.sh(NOTES_ITS_END).arg(record.path()).lifetime(lifetimes[number % lifetimes.len()])
+        bed.spec("/bin/bash")
+            .args(["-c", NOTES_ITS_END, "bash"])
+            .arg(record.path())
+            .lifetime(lifetimes[number % lifetimes.len()])
     };
     let handles = join_all((0..HUNDRED).map(|number| spawn(manager, spec(number)))).await;
     record.processes(HUNDRED).await;
@@ -53,7 +59,7 @@ fn at_once(record: &Record) -> usize {
                 "end" => false,
                 _ => return None,
             };
-            Some((words.next()?.parse().ok()?, begins))
+            Some((words.next()?.replace(|sign: char| !sign.is_ascii_digit(), "").parse().ok()?, begins))
         })
         .collect();
     assert_eq!(moments.len(), HUNDRED * 2, "each was asked once, and ended");
@@ -147,16 +153,20 @@ async fn a_manager_that_is_shut_down_has_ended_everything_and_is_gone(bed: &Bed)
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    Terminate,
+    Terminate(Duration),
     Kill,
 }
 
 async fn many_that_are_ended_in_different_ways_each_end_their_own_way(bed: &Bed) {
     let mix = [
-        ("echo ready >>\"$1\"; exec sleep 600", Ending::Terminate, killed(Signal::TERM)),
+        ("echo ready >>\"$1\"; exec sleep 600", Ending::Terminate(FOR_EVER), killed(Signal::TERM)),
         ("echo ready >>\"$1\"; exec sleep 600", Ending::Kill, killed(Signal::KILL)),
-        ("trap 'exit 3' TERM; echo ready >>\"$1\"; sleep 600 & wait", Ending::Terminate, stopped(3)),
-        ("trap '' TERM; echo ready >>\"$1\"; sleep 600", Ending::Terminate, killed(Signal::KILL)),
+        (
+            "trap 'exit 3' TERM; echo ready >>\"$1\"; sleep 600 & wait",
+            Ending::Terminate(FOR_EVER),
+            stopped(3),
+        ),
+        ("trap '' TERM; echo ready >>\"$1\"; sleep 600", Ending::Terminate(ms(500)), killed(Signal::KILL)),
     ];
     let manager = bed.manager().await;
     join_all((0..64).map(|index| {
@@ -168,7 +178,9 @@ async fn many_that_are_ended_in_different_ways_each_end_their_own_way(bed: &Bed)
             record.until(crate::live::BOUND, "ready").await;
             assert_eq!(handle.status().kind(), StatusKind::Running);
             let ended = match ending {
-                Ending::Terminate => within("a stop", handle.terminate(Some(ms(500)), "the test")).await,
+                Ending::Terminate(grace) => {
+                    within("a stop", handle.terminate(Some(*grace), "the test")).await
+                }
                 Ending::Kill => within("a kill", handle.kill()).await,
             };
             assert_eq!(&ended.expect("it ends"), expected, "{script} {ending:?} {lifetime:?}");
