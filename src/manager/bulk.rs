@@ -92,7 +92,7 @@ impl ProcManager {
             match ended {
                 // The last: its launch was under way, and came to nothing.
                 Ok(_) | Err(TerminateError::AlreadyTerminated(_) | TerminateError::NotHeld { .. }) => {
-                    summary.ok += 1
+                    summary.ok += 1;
                 }
                 Err(error) => summary.failed.push((id, error)),
             }
