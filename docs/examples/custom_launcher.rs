@@ -88,7 +88,7 @@ impl ProcLauncher for Tasks {
                 }
             });
             let run = TaskRun { number, signals, stop_signal: spec.stop().signal, task, end };
-            Ok(Launched { run: Box::new(run), notes: Vec::new() })
+            Ok(Launched::new(run))
         })
     }
 

@@ -35,6 +35,7 @@ pub struct ProcSpecBuilder {
     backstop: Duration,
     lifetime: Lifetime,
     runtime_max: Option<Duration>,
+    replace_ended: bool,
     properties: Vec<(String, String)>,
 }
 
@@ -57,6 +58,7 @@ impl ProcSpecBuilder {
             backstop: defaults::BACKSTOP,
             lifetime: Lifetime::default(),
             runtime_max: None,
+            replace_ended: false,
             properties: Vec::new(),
         }
     }
@@ -178,6 +180,13 @@ impl ProcSpecBuilder {
         self
     }
 
+    /// Whether an ended proc of the same id, kept until it is reaped, makes way for this one. One that is not over never
+    /// does.
+    pub fn replace_ended(mut self, replace: bool) -> Self {
+        self.replace_ended = replace;
+        self
+    }
+
     /// Adds a service property as a unit file would have it, such as `MemoryMax` and `512M`.
     pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.push((name.into(), value.into()));
@@ -205,6 +214,7 @@ impl ProcSpecBuilder {
             stop: StopPolicy::new(self.stop_signal, self.stop_timeout, self.backstop)?,
             lifetime: self.lifetime,
             runtime_max: self.runtime_max,
+            replace_ended: self.replace_ended,
             properties: properties(self.properties)?,
             id: self.id,
         })

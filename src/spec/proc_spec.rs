@@ -39,6 +39,7 @@ pub struct ProcSpec {
     pub(super) stop: StopPolicy,
     pub(super) lifetime: Lifetime,
     pub(super) runtime_max: Option<Duration>,
+    pub(super) replace_ended: bool,
     pub(super) properties: Vec<(String, String)>,
 }
 
@@ -113,6 +114,11 @@ impl ProcSpec {
     /// The longest it may run; `None` is as long as it likes.
     pub fn runtime_max(&self) -> Option<Duration> {
         self.runtime_max
+    }
+
+    /// Whether an ended proc of the same id makes way for it.
+    pub fn replaces_ended(&self) -> bool {
+        self.replace_ended
     }
 
     /// Service properties by name, as given; the launcher types them.

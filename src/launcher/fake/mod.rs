@@ -227,8 +227,9 @@ impl ProcLauncher for FakeLauncher {
             let proc = self.enter(spec)?;
             proc.record(What::Launch);
             let run = FakeRun::new(proc.clone(), facts);
-            let notes = proc.launch().await?;
-            Ok(Launched { run: Box::new(run), notes })
+            let script = proc.launch().await?;
+            let (notes, tells_ready) = (script.notes, script.tells_ready);
+            Ok(Launched { notes, tells_ready, ..Launched::new(run) })
         })
     }
 

@@ -221,16 +221,16 @@ impl FakeProc {
         self.0.hub.record(Record { at: Instant::now(), id, run, what });
     }
 
-    /// From the call to the answer; the notes of the launch.
-    pub(super) async fn launch(&self) -> Result<Vec<String>, LaunchError> {
+    /// From the call to the answer.
+    pub(super) async fn launch(&self) -> Result<Script, LaunchError> {
         let script = self.life().script.clone();
         self.wait(script.answers).await;
-        if let Some(refuse) = script.refusal {
+        if let Some(refuse) = &script.refusal {
             self.life().forgotten = true;
             return Err(refuse(self.id().clone()));
         }
         self.start();
-        Ok(script.notes)
+        Ok(script)
     }
 
     pub(super) fn start(&self) {

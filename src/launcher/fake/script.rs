@@ -39,6 +39,7 @@ pub struct Script {
     pub(super) leaves: usize,
     pub(super) details: Option<UnitDetails>,
     pub(super) notes: Vec<String>,
+    pub(super) tells_ready: bool,
 }
 
 impl Script {
@@ -65,6 +66,13 @@ impl Script {
     #[must_use]
     pub fn refuses_adoption(mut self, error: impl Fn(ProcId) -> AdoptError + Send + Sync + 'static) -> Self {
         self.adoption = Some(Arc::new(error));
+        self
+    }
+
+    /// It declares that it will say when it is ready; [`super::FakeProc::ready`] does.
+    #[must_use]
+    pub fn tells_ready(mut self) -> Self {
+        self.tells_ready = true;
         self
     }
 
