@@ -203,11 +203,10 @@ impl ProcHandle {
         reason: impl Into<String>,
     ) -> Result<(), TerminateError> {
         let status = self.status();
-        if status.is_exit() {
-            return Err(TerminateError::AlreadyTerminated(status));
-        }
         let (reply, _) = oneshot::channel();
-        self.send(Command::Terminate { key: self.key, grace, reason: reason.into(), reply })
+        // What an ended one left is to be ended all the same.
+        self.send(Command::Terminate { key: self.key, grace, reason: reason.into(), reply })?;
+        if status.is_exit() { Err(TerminateError::AlreadyTerminated(status)) } else { Ok(()) }
     }
 
     /// Ends the proc with SIGKILL to the whole tree now. `Ok` as for [`Self::terminate`].
