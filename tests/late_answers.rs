@@ -67,7 +67,7 @@ impl ProcLauncher for Scripted {
     fn launch(&self, _: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         *self.0.lock().expect("no panic holds it") = Some(facts);
         self.tell(unit(None, false));
-        Box::pin(async { Ok(Launched { run: Box::new(self.clone()), notes: Vec::new() }) })
+        Box::pin(async { Ok(Launched::new(self.clone())) })
     }
 
     fn adopt(&self, id: ProcId, _: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {

@@ -2,7 +2,9 @@
 //!
 //! A third backend implements [`ProcLauncher`] and [`ProcRun`]; the systemd launcher is the model.
 
+mod boxed;
 mod error;
+mod kind;
 #[cfg(feature = "native")]
 pub mod native;
 mod resolve;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use error::{AdoptError, DeliverError, LaunchError, Source, SurveyError};
+pub use kind::{Chosen, LauncherKind, UnknownLauncher};
 
 use crate::id::{InvocationId, ProcId, UnitName};
 use crate::signal::Signal;
@@ -62,6 +65,12 @@ pub trait ProcLauncher: Send + Sync + 'static {
     /// for a report. A launcher that keeps none need not say so.
     fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
         Box::pin(async { Ok(0) })
+    }
+
+    /// Lets go of everything it has of its own, as dropping it does, and waits until that is gone. Nothing is asked of it
+    /// afterwards.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 }
 
@@ -133,11 +142,21 @@ pub enum Left {
 }
 
 /// A proc whose exec has succeeded.
+#[non_exhaustive]
 pub struct Launched {
     /// The hold on it.
     pub run: Box<dyn ProcRun>,
     /// What about the launch is worth telling, such as an environment entry that could not be passed.
     pub notes: Vec<String>,
+    /// Whether [`Event::Ready`] is among its facts to come: that it is running does not say that it is ready.
+    pub tells_ready: bool,
+}
+
+impl Launched {
+    /// Nothing worth telling, and no readiness.
+    pub fn new(run: impl ProcRun + 'static) -> Self {
+        Self { run: Box::new(run), notes: Vec::new(), tells_ready: false }
+    }
 }
 
 /// A proc that somebody else started.

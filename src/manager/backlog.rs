@@ -55,6 +55,11 @@ impl Backlog {
         self.under_way -= 1;
     }
 
+    /// Whether none waits and none is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.under_way == 0
+    }
+
     /// When the oldest has waited long enough.
     pub(super) fn due_at(&self) -> Option<Instant> {
         // Where none may begin, the end of one that is under way comes first.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use super::events::Log;
 use super::handle::View;
 use super::ladder::Ladder;
 use super::message::EndReply;
+use super::monitor::Monitors;
 use super::sweep::Sweep;
 use crate::id::ProcId;
 use crate::launcher::{DeliverError, ProcRun, RunKey};
@@ -17,7 +19,8 @@ use crate::signal::Signal;
 use crate::spec::{Lifetime, StopPolicy, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
-use crate::status::history::{History, Transition};
+use crate::status::exit::Exit;
+use crate::status::history::Transition;
 use crate::status::machine::Machine;
 
 /// What a proc was asked to be, as far as a manager needs it: the same for one it started and one it adopted.
@@ -56,7 +59,7 @@ pub(super) struct Entry {
     pub(super) id: ProcId,
     pub(super) terms: Terms,
     pub(super) machine: Machine,
-    pub(super) history: History,
+    pub(super) log: Log,
     pub(super) hold: Hold,
     pub(super) view: watch::Sender<View>,
     pub(super) ladder: Option<Ladder>,
@@ -78,6 +81,9 @@ pub(super) struct Entry {
     pub(super) earlier: Option<RunKey>,
     pub(super) end_waiters: Vec<EndReply>,
     pub(super) report_waiters: Vec<oneshot::Sender<Option<Report>>>,
+    pub(super) monitors: Monitors,
+    /// Whether what the launcher kept of it was thrown away.
+    pub(super) reaped: bool,
     /// Who wants what is kept of it thrown away, once this manager is through with it.
     pub(super) reapers: Vec<oneshot::Sender<()>>,
     /// The last delivery that failed, for the error of a ladder that gives up.
@@ -87,12 +93,12 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(id: ProcId, terms: Terms) -> Self {
-        let view = View { status: ProcStatus::Starting, run: None, pid: None };
+        let view = View { status: ProcStatus::Starting, run: None, pid: None, moves: 0, ready_by: None };
         Self {
             id,
             terms,
             machine: Machine::new(),
-            history: History::default(),
+            log: Log::default(),
             hold: Hold::Launching,
             view: watch::Sender::new(view),
             ladder: None,
@@ -106,6 +112,8 @@ impl Entry {
             earlier: None,
             end_waiters: Vec::new(),
             report_waiters: Vec::new(),
+            monitors: Monitors::default(),
+            reaped: false,
             reapers: Vec::new(),
             undelivered: None,
             notes: Vec::new(),
@@ -135,24 +143,32 @@ impl Entry {
     /// Keeps a transition, and tells it.
     pub(super) fn record(&mut self, transition: Transition) {
         let to = &transition.to;
+        let (code, signal) = match to.exit() {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal { signal, .. }) => (None, Some(signal)),
+            None => (None, None),
+        };
         tracing::info!(
             id = %self.id,
             run = transition.run.map(tracing::field::display),
             from = %transition.from,
             status = %to,
+            code,
+            signal = signal.map(tracing::field::display),
             cause = %transition.cause,
             "proc is {}", to.kind(),
         );
-        self.history.push(transition, defaults::TRANSITIONS_KEPT);
+        self.log.lock().push(transition, defaults::TRANSITIONS_KEPT);
     }
 
     /// Publishes what the machine says, if it is news.
     pub(super) fn publish(&self) {
         let (status, run, pid) = (self.machine.status(), self.machine.run(), self.machine.pid());
+        let moves = self.machine.moves();
         self.view.send_if_modified(|view| {
-            let news = view.status != *status || view.run != run || view.pid != pid;
+            let news = view.moves != moves || view.run != run || view.pid != pid;
             if news {
-                *view = View { status: status.clone(), run, pid };
+                *view = View { status: status.clone(), run, pid, moves, ..*view };
             }
             news
         });
@@ -224,7 +240,7 @@ impl Entry {
             label: self.terms.label.as_deref(),
             lifetime: self.terms.lifetime,
             machine: &self.machine,
-            history: &self.history,
+            history: &self.log.lock(),
             asked: self.asked.as_ref().filter(|_| delivered),
             escalated,
             details,

@@ -1,5 +1,8 @@
 //! What can go wrong at a handle: one enum per operation.
 
+use std::time::Duration;
+
+use crate::id::ProcId;
 use crate::status::ProcStatus;
 
 /// Why [`super::ProcHandle::terminate`] or [`super::ProcHandle::kill`] did not end a proc.
@@ -9,6 +12,12 @@ pub enum TerminateError {
     /// It was over before.
     #[error("over already: {0}")]
     AlreadyTerminated(ProcStatus),
+    /// The manager holds no proc of this id.
+    #[error("no {id} is held here; launch or adopt it first")]
+    NotHeld {
+        /// The id.
+        id: ProcId,
+    },
     /// Processes are left although SIGKILL was sent; its status stays Stopping.
     #[error("still there after SIGKILL: {}", pid_list(pids))]
     TimedOut {
@@ -29,6 +38,50 @@ pub enum TerminateError {
 pub enum WaitError {
     /// The manager is gone, and the proc was not over when it went.
     #[error("the manager is gone, and the proc was not over")]
+    Closed,
+}
+
+/// Why a proc is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadyError {
+    /// It is over.
+    #[error("over, and not ready before: {0}")]
+    Terminal(ProcStatus),
+    /// It never says so: its launcher knows no readiness of it.
+    #[error("it declares no readiness")]
+    NotDeclared,
+    /// It did not say so in time. It may still do so.
+    #[error("not ready {after:?} after its launch")]
+    TimedOut {
+        /// How long it had.
+        after: Duration,
+    },
+    /// The manager is gone, and the proc was neither ready nor over when it went.
+    #[error("the manager is gone, and the proc was not ready")]
+    Closed,
+}
+
+/// Why what is kept of a proc was not thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReapError {
+    /// The manager holds no proc of this id.
+    #[error("no {id} is held here; launch or adopt it first")]
+    NotHeld {
+        /// The id.
+        id: ProcId,
+    },
+    /// It is not over.
+    #[error("{id} is not over ({status}); terminate it first")]
+    NotOver {
+        /// The id.
+        id: ProcId,
+        /// Its status.
+        status: ProcStatus,
+    },
+    /// The manager is gone.
+    #[error("the manager is gone")]
     Closed,
 }
 

@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
-use super::error::{TerminateError, WaitError};
+use super::entry::Entry;
+use super::error::{ReadyError, TerminateError, WaitError};
+use super::events::{Log, ProcEvent, ProcEvents};
 use super::message::Command;
 use crate::id::{InvocationId, ProcId};
 use crate::launcher::{DeliverError, RunKey, Target};
 use crate::report::Report;
 use crate::signal::Signal;
+use crate::spec::defaults;
 use crate::status::ProcStatus;
+use crate::status::history::Transition;
 
 /// What the manager's task publishes of a proc.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,10 @@ pub(super) struct View {
     pub(super) status: ProcStatus,
     pub(super) run: Option<InvocationId>,
     pub(super) pid: Option<u32>,
+    /// How many transitions there were.
+    pub(super) moves: u64,
+    /// Until when it has to be ready; absent where nothing will tell.
+    pub(super) ready_by: Option<Instant>,
 }
 
 /// One run of a proc, as its manager sees it.
@@ -30,19 +40,21 @@ pub struct ProcHandle {
     id: ProcId,
     key: RunKey,
     view: watch::Receiver<View>,
+    log: Log,
     commands: Arc<mpsc::WeakUnboundedSender<Command>>,
     notes: Arc<[String]>,
 }
 
 impl ProcHandle {
-    pub(super) fn new(
-        id: ProcId,
-        key: RunKey,
-        view: watch::Receiver<View>,
-        commands: mpsc::WeakUnboundedSender<Command>,
-        notes: Vec<String>,
-    ) -> Self {
-        Self { id, key, view, commands: Arc::new(commands), notes: notes.into() }
+    pub(super) fn new(key: RunKey, entry: &Entry, commands: mpsc::WeakUnboundedSender<Command>) -> Self {
+        Self {
+            id: entry.id.clone(),
+            key,
+            view: entry.view.subscribe(),
+            log: entry.log.clone(),
+            commands: Arc::new(commands),
+            notes: entry.notes.clone().into(),
+        }
     }
 
     /// The proc's id.
@@ -60,6 +72,25 @@ impl ProcHandle {
         self.view.borrow().pid
     }
 
+    /// The address that it announced when it became ready, also after its end.
+    pub fn addr(&self) -> Option<String> {
+        self.announced().0
+    }
+
+    /// The address of the agent in it, as it announced it when it became ready, also after its end.
+    pub fn agent(&self) -> Option<String> {
+        self.announced().1
+    }
+
+    fn announced(&self) -> (Option<String>, Option<String>) {
+        let log = self.log.lock();
+        let announced = log.iter().rev().find_map(|transition| match &transition.to {
+            ProcStatus::Ready { addr, agent, .. } => Some((addr.clone(), agent.clone())),
+            _ => None,
+        });
+        announced.unwrap_or_default()
+    }
+
     /// What about the launch was worth telling, such as an environment entry that could not be passed.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -73,6 +104,12 @@ impl ProcHandle {
     /// A watch of the newest status, which may skip statuses between two looks.
     pub fn watch(&self) -> StatusWatch {
         StatusWatch { view: self.view.clone() }
+    }
+
+    /// Every transition in order, from the oldest that is kept. Many may read, each at its own pace; who is slow is
+    /// told how many were lost.
+    pub fn events(&self) -> ProcEvents {
+        ProcEvents::new(self.log.clone(), self.view.clone(), 0)
     }
 
     /// Resolves with the status after the next change that follows this call.
@@ -98,6 +135,40 @@ impl ProcHandle {
         Ok(ended.status.clone())
     }
 
+    /// Resolves once it is ready; at once if it is. Who waits when it becomes ready is told so, however soon it ends
+    /// after that.
+    ///
+    /// # Errors
+    /// [`ReadyError`].
+    pub async fn ready(&self) -> Result<ProcStatus, ReadyError> {
+        let (status, moves, by) = {
+            let view = self.view.borrow();
+            (view.status.clone(), view.moves, view.ready_by)
+        };
+        match status {
+            ProcStatus::Ready { .. } => return Ok(status),
+            status if status.is_exit() => return Err(ReadyError::Terminal(status)),
+            _ => {}
+        }
+        let by = by.ok_or(ReadyError::NotDeclared)?;
+        let late = ReadyError::TimedOut { after: defaults::READY_TIMEOUT };
+        timeout_at(by, self.ready_after(moves)).await.unwrap_or(Err(late))
+    }
+
+    async fn ready_after(&self, moves: u64) -> Result<ProcStatus, ReadyError> {
+        let mut events = ProcEvents::new(self.log.clone(), self.view.clone(), moves);
+        while let Some(event) = events.next().await {
+            match event {
+                ProcEvent::Transition(Transition { to: to @ ProcStatus::Ready { .. }, .. }) => return Ok(to),
+                ProcEvent::Transition(Transition { to, .. }) if to.is_exit() => {
+                    return Err(ReadyError::Terminal(to));
+                }
+                ProcEvent::Transition(_) | ProcEvent::Lost(_) => {}
+            }
+        }
+        Err(ReadyError::Closed)
+    }
+
     /// Resolves with the end once nothing of the proc is left: what the main process left behind is ended by
     /// systemd (attached) or by this manager (detached).
     ///
@@ -120,7 +191,25 @@ impl ProcHandle {
         reason: impl Into<String>,
     ) -> Result<ProcStatus, TerminateError> {
         let reason = reason.into();
-        self.ask(|reply| Command::Terminate { key: self.key, grace, reason, reply }).await?
+        let span = tracing::info_span!("terminate", id = %self.id, reason);
+        self.ask(|reply| Command::Terminate { key: self.key, grace, reason, reply }).instrument(span).await?
+    }
+
+    /// As [`Self::terminate`], without waiting for what comes of it.
+    ///
+    /// # Errors
+    /// [`TerminateError::AlreadyTerminated`], [`TerminateError::Closed`].
+    pub fn request_stop(
+        &self,
+        grace: Option<Duration>,
+        reason: impl Into<String>,
+    ) -> Result<(), TerminateError> {
+        let status = self.status();
+        if status.is_exit() {
+            return Err(TerminateError::AlreadyTerminated(status));
+        }
+        let (reply, _) = oneshot::channel();
+        self.send(Command::Terminate { key: self.key, grace, reason: reason.into(), reply })
     }
 
     /// Ends the proc with SIGKILL to the whole tree now. `Ok` as for [`Self::terminate`].
@@ -128,7 +217,8 @@ impl ProcHandle {
     /// # Errors
     /// [`TerminateError`].
     pub async fn kill(&self) -> Result<ProcStatus, TerminateError> {
-        self.ask(|reply| Command::Kill { key: self.key, reply }).await?
+        let span = tracing::info_span!("kill", id = %self.id);
+        self.ask(|reply| Command::Kill { key: self.key, reply }).instrument(span).await?
     }
 
     /// Sends a signal. It changes no status by itself.
@@ -157,10 +247,13 @@ impl ProcHandle {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, TerminateError> {
         let (reply, answer) = oneshot::channel();
-        let commands = self.commands.upgrade().ok_or(TerminateError::Closed)?;
-        commands.send(command(reply)).map_err(|_| TerminateError::Closed)?;
-        drop(commands);
+        self.send(command(reply))?;
         answer.await.map_err(|_| TerminateError::Closed)
+    }
+
+    fn send(&self, command: Command) -> Result<(), TerminateError> {
+        let commands = self.commands.upgrade().ok_or(TerminateError::Closed)?;
+        commands.send(command).map_err(|_| TerminateError::Closed)
     }
 }
 

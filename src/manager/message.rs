@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::error::TerminateError;
 use super::handle::ProcHandle;
+use super::monitor::{MonitorError, Slot};
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Target};
 use crate::report::Report;
@@ -25,6 +26,16 @@ pub(super) enum Command {
     Adopt { id: ProcId, reply: oneshot::Sender<Result<ProcHandle, AdoptError>> },
     /// The handle of a proc that is held.
     Get { id: ProcId, reply: oneshot::Sender<Option<ProcHandle>> },
+    /// The handle of the proc that has this main process.
+    GetByPid { pid: u32, reply: oneshot::Sender<Option<ProcHandle>> },
+    /// The handles of all procs that are held, and of those whose record is kept.
+    List { reply: oneshot::Sender<Vec<ProcHandle>> },
+    /// Tell an end to a callback.
+    Monitor { id: ProcId, slot: Slot, reply: oneshot::Sender<Result<(), MonitorError>> },
+    /// Launch and adopt nothing any more.
+    Close { reply: oneshot::Sender<()> },
+    /// Read what is still to be read of ended procs, tell who is to be told, and end.
+    Finish { reply: oneshot::Sender<()> },
     /// End a proc by the ladder.
     Terminate { key: RunKey, grace: Option<Duration>, reason: String, reply: EndReply },
     /// End a proc at once.
@@ -55,6 +66,8 @@ pub(super) enum Outcome {
     KillDelivered { key: RunKey, result: Result<(), DeliverError> },
     /// The processes left when the ladder, or what ends leftovers, gave up.
     Survivors { key: RunKey, pids: Vec<u32> },
+    /// What an adopted proc left stays until somebody asks for its end.
+    LeftStays { key: RunKey },
     /// The last figures of a run, whose hold has been given up.
     Settled { key: RunKey, details: Option<UnitDetails> },
     /// The figures of a run that is held, for a report.

@@ -3,35 +3,51 @@
 //! It knows launchers by their traits alone: no bus, no kernel here.
 
 mod backlog;
+mod builder;
+mod bulk;
+mod by_id;
+mod callbacks;
 mod entry;
 mod error;
+mod events;
 mod handle;
 mod ladder;
 mod message;
+mod monitor;
 mod sweep;
 mod task;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use error::{TerminateError, WaitError};
+pub use builder::ManagerBuilder;
+pub use bulk::{AdoptSummary, Concurrency, TerminateSummary};
+pub use error::{ReadyError, ReapError, TerminateError, WaitError};
+pub use events::{ProcEvent, ProcEvents};
 pub use handle::{ProcHandle, StatusWatch};
+pub use monitor::{ExitMonitor, MonitorError};
 
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, LaunchError, ProcLauncher, Sighting, SurveyError};
 use crate::report::{Report, SeenProc};
-use crate::spec::ProcSpec;
+use crate::spec::{ProcSpec, ProcSpecBuilder};
+use builder::SpecDefaults;
 use message::Command;
 
-/// Starts procs and keeps hold of them.
+/// Starts procs and keeps hold of them. A clone is the same manager.
 ///
-/// Dropping it ends its task: attached procs end by their tie, detached ones live on, and handles answer
-/// `Closed`. It must be made within a tokio runtime, which may be a current-thread one.
-#[derive(Debug)]
+/// Dropping the last clone ends its task: attached procs end by their tie, detached ones live on, waits that are not
+/// over answer `Closed`, and callbacks that wait for an end are told that it is not known. A callback that holds a
+/// clone keeps the manager until it is called or cancelled. [`Self::shutdown`] ends it in order.
+///
+/// It must be made within a tokio runtime, which may be a current-thread one.
+#[derive(Debug, Clone)]
 pub struct ProcManager {
     commands: mpsc::UnboundedSender<Command>,
     launcher: Arc<dyn ProcLauncher>,
+    defaults: SpecDefaults,
 }
 
 impl std::fmt::Debug for dyn ProcLauncher {
@@ -46,15 +62,30 @@ impl ProcManager {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn new(launcher: impl ProcLauncher) -> Self {
-        let launcher: Arc<dyn ProcLauncher> = Arc::new(launcher);
+        Self::builder(launcher).build()
+    }
+
+    /// A manager on this launcher, with settings of its own.
+    pub fn builder(launcher: impl ProcLauncher) -> ManagerBuilder {
+        ManagerBuilder::new(launcher)
+    }
+
+    fn start(launcher: Arc<dyn ProcLauncher>, defaults: SpecDefaults, exit_records: usize) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(task::Task::new(Arc::clone(&launcher), commands.downgrade(), inbox).run());
-        Self { commands, launcher }
+        let task = task::Task::new(Arc::clone(&launcher), commands.downgrade(), inbox, exit_records);
+        tokio::spawn(task.run());
+        Self { commands, launcher, defaults }
     }
 
     /// The launcher's name.
     pub fn launcher(&self) -> &'static str {
         self.launcher.name()
+    }
+
+    /// Begins a spec with this manager's defaults ([`ManagerBuilder::defaults`]); what is set on it wins. A spec that is
+    /// begun by [`ProcSpec::builder`] has the built-in ones alone.
+    pub fn spec(&self, id: ProcId, program: impl Into<OsString>) -> ProcSpecBuilder {
+        self.defaults.begin(id, program.into())
     }
 
     /// Starts a proc and answers when exec has succeeded, also where the program is over by then.
@@ -64,27 +95,52 @@ impl ProcManager {
     /// # Errors
     /// [`LaunchError`]; nothing of the proc is left then.
     pub async fn spawn(&self, spec: ProcSpec) -> Result<ProcHandle, LaunchError> {
-        let (reply, answer) = oneshot::channel();
-        let closed = || LaunchError::Closed;
-        self.commands.send(Command::Spawn { spec: Box::new(spec), reply }).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let spec = Box::new(spec);
+        if spec.replaces_ended() { Box::pin(self.replace(spec)).await } else { self.spawn_new(spec).await }
+    }
+
+    async fn replace(&self, spec: Box<ProcSpec>) -> Result<ProcHandle, LaunchError> {
+        match self.spawn_new(spec.clone()).await {
+            Err(LaunchError::AlreadyExists { id }) if self.make_way(&id).await => self.spawn_new(spec).await,
+            answer => answer,
+        }
+    }
+
+    async fn spawn_new(&self, spec: Box<ProcSpec>) -> Result<ProcHandle, LaunchError> {
+        let answer = self.ask(|reply| Command::Spawn { spec, reply }).await;
+        answer.unwrap_or(Err(LaunchError::Closed))
     }
 
     /// Takes hold of a proc that somebody else started, whether it is over or not.
     ///
+    /// Cancel safe: where the future is dropped, the hold is given up.
+    ///
     /// # Errors
     /// [`AdoptError`].
     pub async fn adopt(&self, id: &ProcId) -> Result<ProcHandle, AdoptError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Adopt { id: id.clone(), reply }).map_err(|_| AdoptError::Closed)?;
-        answer.await.map_err(|_| AdoptError::Closed)?
+        let answer = self.ask(|reply| Command::Adopt { id: id.clone(), reply }).await;
+        answer.unwrap_or(Err(AdoptError::Closed))
     }
 
-    /// The handle of a proc this manager holds, also after its end while its record is kept.
-    pub async fn get(&self, id: &ProcId) -> Option<ProcHandle> {
+    /// Ends every proc that it holds, attached and detached, each by the stop policy of its spec and 16 at a time, and
+    /// then itself: reads what is still to be read, tells every callback, and lets go of its launcher. Afterwards there
+    /// is nothing left of it; who asks it for something is told that it is gone.
+    ///
+    /// From the call on nothing is launched or adopted any more. To leave detached procs running, drop the manager
+    /// instead. Dropping the future breaks it off in the middle; another call goes on with it.
+    pub async fn shutdown(&self) -> TerminateSummary {
+        let _ = self.ask(|reply| Command::Close { reply }).await;
+        let summary = self.terminate_all(None, Concurrency::default(), "its manager was shut down").await;
+        let _ = self.ask(|reply| Command::Finish { reply }).await;
+        self.launcher.close().await;
+        summary
+    }
+
+    /// `None` where the manager is gone.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Get { id: id.clone(), reply }).ok()?;
-        answer.await.ok().flatten()
+        self.commands.send(command(reply)).ok()?;
+        answer.await.ok()
     }
 
     /// A report of every proc of this user that the launcher can see, held by anybody or by nobody. Changes

@@ -2,6 +2,7 @@
 //!
 //! What overrides them, strongest first: a builder's call, a flag, a `PROCUNIT_*` variable, the config file.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::signal::Signal;
@@ -19,7 +20,7 @@ pub const RUN_BACKSTOP_MARGIN: Duration = Duration::from_secs(5);
 /// Until a proc that declares readiness must be ready.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Procs between delivery of the stop signal and their end at one time, when many are ended.
-pub const STOP_CONCURRENCY: usize = 16;
+pub const STOP_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
 /// Lines of standard error that a report shows.
 pub const TAIL_LINES: usize = 20;
 /// How long the streams this process reads itself are drained once a proc is over.

@@ -41,6 +41,7 @@ pub struct ProcSpec {
     pub(super) lifetime: Lifetime,
     pub(super) runtime_max: Option<Duration>,
     pub(super) restart: Option<RestartPolicy>,
+    pub(super) replace_ended: bool,
     pub(super) properties: Vec<(String, String)>,
 }
 
@@ -120,6 +121,11 @@ impl ProcSpec {
     /// What it is started again by when a run of it is over; `None` is nothing.
     pub fn restart(&self) -> Option<&RestartPolicy> {
         self.restart.as_ref()
+    }
+
+    /// Whether an ended proc of the same id makes way for it.
+    pub fn replaces_ended(&self) -> bool {
+        self.replace_ended
     }
 
     /// Service properties by name, as given; the launcher types them.

@@ -88,11 +88,16 @@ impl History {
     }
 
     /// The kept ones, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Transition> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Transition> {
         self.kept.iter()
     }
 
-    /// How many were dropped.
+    /// The one with this `seq`, if it is kept.
+    pub fn get(&self, seq: u64) -> Option<&Transition> {
+        self.kept.get(usize::try_from(seq.checked_sub(self.dropped)?).ok()?)
+    }
+
+    /// How many were dropped: the `seq` of the oldest that is kept.
     pub const fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -125,6 +130,9 @@ mod tests {
             history.push(transition(seq), 4);
         }
         assert_eq!((seqs(&history), history.dropped()), (vec![6, 7, 8, 9], 6));
+        assert_eq!(history.get(5), None);
+        assert_eq!(history.get(6).map(|kept| kept.seq), Some(6));
+        assert_eq!(history.get(10), None);
     }
 
     #[test]

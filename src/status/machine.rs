@@ -244,6 +244,11 @@ impl Machine {
         self.run.started_at
     }
 
+    /// How many times the status moved.
+    pub const fn moves(&self) -> u64 {
+        self.moves
+    }
+
     /// The exact end, once it is known.
     pub const fn ended(&self) -> Option<&Ended> {
         self.run.ended.as_ref()

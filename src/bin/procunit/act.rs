@@ -60,7 +60,7 @@ where
         let deed = deed(report.clone());
         async move { (report, deed.await) }
     });
-    let mut deeds = stream::iter(deeds).buffer_unordered(defaults::STOP_CONCURRENCY);
+    let mut deeds = stream::iter(deeds).buffer_unordered(defaults::STOP_CONCURRENCY.get());
     let (mut outcomes, mut failed) = (Vec::new(), false);
     while let Some((report, came)) = deeds.next().await {
         failed |= came.is_err();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use procunit::launcher::LauncherKind;
 use procunit::signal::Signal;
 use procunit::status::StatusKind;
 use procunit::time::{Span, Timestamp, parse_span};
@@ -43,8 +44,13 @@ impl Args {
 pub(crate) struct Global {
     /// What starts procs: systemd where its user manager answers and plain child processes elsewhere (auto), or
     /// one of the two
-    #[arg(long, global = true, env = "PROCUNIT_LAUNCHER", value_name = "auto|systemd|native", default_value = "auto",
-          value_parser = launcher)]
+    #[arg(
+        long,
+        global = true,
+        env = "PROCUNIT_LAUNCHER",
+        value_name = "auto|systemd|native",
+        default_value = "auto"
+    )]
     pub(crate) launcher: LauncherKind,
     /// Show data as a table, wide (a wider table), json (one JSON value), jsonl (one per line) or name (names alone);
     /// logs: as short, cat, json or jsonl
@@ -296,14 +302,6 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit(pub(crate) Option<Duration>);
 
-/// Which launcher to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LauncherKind {
-    Auto,
-    Systemd,
-    Native,
-}
-
 /// How data is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
@@ -344,15 +342,6 @@ impl Color {
 fn forced_off(var: impl Fn(&str) -> Option<OsString>) -> bool {
     let forced = var("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     !forced && var("TERM").is_some_and(|term| term == "dumb")
-}
-
-fn launcher(text: &str) -> Result<LauncherKind, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "auto" => Ok(LauncherKind::Auto),
-        "systemd" => Ok(LauncherKind::Systemd),
-        "native" => Ok(LauncherKind::Native),
-        other => Err(format!("{other:?} is no launcher; there are auto, systemd and native")),
-    }
 }
 
 fn state(text: &str) -> Result<StatusKind, String> {

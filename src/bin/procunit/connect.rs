@@ -1,50 +1,44 @@
 //! Which launcher to use, and the manager on it.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use procunit::ProcManager;
-use procunit::launcher::native::NativeLauncher;
-use procunit::launcher::systemd::SystemdLauncher;
-use tokio::time::timeout;
+use procunit::launcher::{LaunchError, LauncherKind};
 
-use crate::args::{Global, LauncherKind};
+use crate::args::Global;
 use crate::show;
 
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
-    let launcher = SystemdLauncher::connect()
-        .await
-        .context("needs a systemd user manager (`procunit doctor` says more)")?;
-    Ok(ProcManager::new(launcher))
-}
-
-/// How long a bus may hang before `auto` does without it. Where a user manager is needed, the bus has longer.
-const AUTO_WAIT: Duration = Duration::from_secs(5);
-
-async fn soon() -> anyhow::Result<SystemdLauncher> {
-    match timeout(AUTO_WAIT, SystemdLauncher::connect()).await {
-        Ok(connected) => Ok(connected?),
-        Err(_) => bail!("the user bus does not answer; {} s were waited", AUTO_WAIT.as_secs()),
+    match LauncherKind::Systemd.connect().await {
+        Ok(chosen) => Ok(ProcManager::new(chosen.launcher)),
+        Err(error) => {
+            bail!("needs a systemd user manager (`procunit doctor` says more): {}", why_alone(error))
+        }
     }
 }
 
 /// The manager for an attached proc: where no user manager answers, `auto` says so in one line and falls back to
 /// plain child processes.
 pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager> {
-    match global.launcher {
-        LauncherKind::Systemd => systemd().await,
-        LauncherKind::Native => native(),
-        LauncherKind::Auto => match soon().await {
-            Ok(launcher) => Ok(ProcManager::new(launcher)),
-            Err(error) => {
-                show::say(format_args!(
-                    "procunit: {error:#}; running it as a plain child process: no unit, no journal, no cgroup \
-                     (`procunit doctor` says what to do)"
-                ));
-                native()
-            }
-        },
+    if global.launcher == LauncherKind::Systemd {
+        return systemd().await;
+    }
+    let chosen = global.launcher.connect().await?;
+    if let Some(why) = chosen.fallback {
+        show::say(format_args!(
+            "procunit: {}; running it as a plain child process: no unit, no journal, no cgroup (`procunit doctor` says \
+             what to do)",
+            why_alone(why)
+        ));
+    }
+    Ok(ProcManager::new(chosen.launcher))
+}
+
+/// The cause and its own causes, without the remedy.
+fn why_alone(why: LaunchError) -> String {
+    match why {
+        LaunchError::Unreachable { source, .. } => format!("{:#}", anyhow::Error::from_boxed(source)),
+        other => format!("{:#}", anyhow::Error::new(other)),
     }
 }
 
@@ -62,8 +56,4 @@ pub(crate) async fn for_known(global: &Global) -> anyhow::Result<ProcManager> {
         bail!("procs of the native launcher are known only to what started them");
     }
     systemd().await
-}
-
-fn native() -> anyhow::Result<ProcManager> {
-    Ok(ProcManager::new(NativeLauncher::new()?))
 }

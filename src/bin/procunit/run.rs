@@ -6,11 +6,12 @@ use std::path::Path;
 use std::pin::pin;
 
 use anyhow::{Context as _, bail};
+use procunit::ProcHandle;
 use procunit::id::{InvocationId, ProcId, UnitName};
+use procunit::launcher::LaunchError;
 use procunit::report::VERSION;
 use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
 use procunit::sys::token::token;
-use procunit::{ProcHandle, ProcManager};
 use serde::Serialize;
 
 use crate::args::{Global, RunArgs};
@@ -28,12 +29,12 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<u8> {
         None => name_for(&args.command[0])?,
     };
     let spec = spec(&id, args)?;
-    if args.detach { detached(global, args, spec).await } else { attached(global, args, spec).await }
+    if args.detach { detached(global, spec).await } else { attached(global, args, spec).await }
 }
 
-async fn detached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<u8> {
+async fn detached(global: &Global, spec: ProcSpec) -> anyhow::Result<u8> {
     let manager = connect::for_detached(global).await?;
-    let handle = launch(&manager, args, spec).await?;
+    let handle = manager.spawn(spec).await?;
     tell_notes(global, &handle);
     if global.wants_json() {
         show::json_line(&Left::of(&handle))?;
@@ -52,7 +53,7 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Re
         wish = wishes.next() => return Ok(given_up(wish, "before the launch; nothing was started")),
     };
     let modes = Modes::keep();
-    let (handle, wish) = match launched(launch(&manager, args, spec), &mut wishes).await {
+    let (handle, wish) = match launched(manager.spawn(spec), &mut wishes).await {
         Ok(launched) => launched?,
         Err(wish) => return Ok(given_up(wish, "twice during the launch; what was started of it ends now")),
     };
@@ -92,17 +93,6 @@ impl<'a> Left<'a> {
     }
 }
 
-/// Launches it, out of the way of an ended one of the same name if that was asked for.
-async fn launch(manager: &ProcManager, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<ProcHandle> {
-    if args.replace
-        && let Ok(ended) = manager.adopt(spec.id()).await
-        && ended.status().is_exit()
-    {
-        ended.reap().await;
-    }
-    Ok(manager.spawn(spec).await?)
-}
-
 fn tell_notes(global: &Global, handle: &ProcHandle) {
     if !global.quiet {
         for note in handle.notes() {
@@ -114,9 +104,9 @@ fn tell_notes(global: &Global, handle: &ProcHandle) {
 /// The launched proc, and the first wish to stop that came meanwhile: it is stopped as soon as there is something to
 /// stop. The error is the second such wish, which does not wait for that.
 async fn launched(
-    launch: impl Future<Output = anyhow::Result<ProcHandle>>,
+    launch: impl Future<Output = Result<ProcHandle, LaunchError>>,
     wishes: &mut Wishes,
-) -> Result<anyhow::Result<(ProcHandle, Option<Wish>)>, Wish> {
+) -> Result<Result<(ProcHandle, Option<Wish>), LaunchError>, Wish> {
     let mut launch = pin!(launch);
     let wish = tokio::select! {
         biased;
@@ -188,6 +178,7 @@ fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
     if let Some(limit) = args.timeout.and_then(|limit| limit.0) {
         spec = spec.runtime_max(limit);
     }
+    spec = spec.replace_ended(args.replace);
     for (name, value) in &args.property {
         spec = spec.property(name, value);
     }

@@ -39,7 +39,7 @@ async fn print(global: &Global, reports: &[Report], lines: usize) -> anyhow::Res
         let log = if report.status.is_exit() { logs::tail(report, lines).await } else { Vec::new() };
         words::card(report, &log, now)
     });
-    let mut cards = stream::iter(cards).buffered(defaults::STOP_CONCURRENCY).enumerate();
+    let mut cards = stream::iter(cards).buffered(defaults::STOP_CONCURRENCY.get()).enumerate();
     while let Some((nth, card)) = cards.next().await {
         show::line(if nth == 0 { card } else { format!("\n{card}") })?;
     }

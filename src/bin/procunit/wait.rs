@@ -45,7 +45,7 @@ async fn hold_all(manager: &ProcManager, selected: &[Report]) -> anyhow::Result<
         let handle = manager.adopt(&report.id).await;
         handle.map_err(anyhow::Error::from)
     });
-    let mut holds = stream::iter(holds).buffered(defaults::STOP_CONCURRENCY);
+    let mut holds = stream::iter(holds).buffered(defaults::STOP_CONCURRENCY.get());
     let mut handles = Vec::new();
     while let Some(handle) = holds.next().await {
         handles.push(handle?);

@@ -44,7 +44,7 @@ pub(super) async fn launch(
     let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
     tokio::spawn(follow(Arc::clone(&tree), exit, sweep, facts));
-    Ok(Launched { run: Box::new(NativeRun::new(tree, spec.stop().signal)), notes })
+    Ok(Launched { notes, ..Launched::new(NativeRun::new(tree, spec.stop().signal)) })
 }
 
 fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {

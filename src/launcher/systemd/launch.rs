@@ -206,7 +206,7 @@ impl Attempt<'_> {
     fn launched(mut self, started: Started) -> Launched {
         self.armed = false;
         let run = SystemdRun::new(Arc::clone(self.shared), self.unit.clone(), self.key, Some(started.seat));
-        Launched { run: Box::new(run), notes: started.notes }
+        Launched { notes: started.notes, ..Launched::new(run) }
     }
 
     /// Leaves nothing of a unit whose program never ran.

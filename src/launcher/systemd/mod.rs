@@ -139,6 +139,10 @@ impl ProcLauncher for SystemdLauncher {
         Box::pin(sighting::survey(&self.shared.bus))
     }
 
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.placement.close())
+    }
+
     fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
         Box::pin(sighting::ended_kept(&self.shared.bus))
     }

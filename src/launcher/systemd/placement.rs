@@ -4,10 +4,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{sleep, timeout};
 
 use super::slices::{Offer, Seat, SliceHold, Slices};
 use crate::bus::{AuxUnit, Bus};
@@ -33,6 +35,11 @@ pub(super) struct Placement {
     /// Set where the tie may be ending.
     tie_doubt: AtomicBool,
 }
+
+/// How long the holder of a tie that was let go of may take to end. It is a matter of milliseconds.
+const TIE_ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 struct State {
     ties: u32,
@@ -76,6 +83,22 @@ impl Placement {
         // A launch holds the lock, and the launcher with it: whoever drops the launcher finds it free.
         if let Ok(mut state) = self.state.try_lock() {
             state.tie = None;
+        }
+    }
+
+    /// Lets go of the tie and waits until it is gone, for a bounded time: it ends by itself from here on.
+    pub(super) async fn close(&self) {
+        let Some(tie) = self.state.lock().await.tie.take() else { return };
+        let name = tie.name.clone();
+        drop(tie);
+        let gone = async {
+            // The holder is nobody's to be told of: it is not referenced.
+            while self.bus.look(name.as_str()).await.is_ok_and(|seen| is_there(&seen)) {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        if timeout(TIE_ENDS_WITHIN, gone).await.is_err() {
+            tracing::warn!(tie = %name, "the tie is still there");
         }
     }
 
@@ -160,6 +183,10 @@ fn holds(tie: &Snapshot) -> bool {
         Some("inactive" | "activating") => has_job,
         _ => false,
     }
+}
+
+fn is_there(unit: &Snapshot) -> bool {
+    unit.unit.load_state.as_deref() != Some("not-found")
 }
 
 /// What holds the tie: it reads its standard input to the end and writes nothing.

@@ -172,6 +172,8 @@ impl Task {
         for reaper in std::mem::take(&mut entry.reapers) {
             self.discard(key, Some(reaper));
         }
+        // Its end is known, and cleaning up has come to nothing.
+        self.tell_monitors(key);
     }
 
     pub(super) fn tell_when_gone(&mut self, key: RunKey, reply: EndReply) {
@@ -232,10 +234,13 @@ impl Task {
             return;
         }
         let (run, invocation) = (Arc::clone(run), entry.machine.run());
-        let facts = Facts { key, to: self.facts.0.clone() };
+        let (facts, outcomes) = (Facts { key, to: self.facts.0.clone() }, self.outcomes.0.clone());
         tokio::spawn(async move {
-            if run.left(invocation).await == Some(Left::Nothing) {
-                facts.send(Event::TreeGone);
+            match run.left(invocation).await {
+                Some(Left::Nothing) => facts.send(Event::TreeGone),
+                // Its end will show.
+                Some(Left::Ending) => {}
+                Some(Left::Staying) | None => drop(outcomes.send(Outcome::LeftStays { key })),
             }
         });
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{AdoptReply, SpawnReply, Task};
 use crate::id::ProcId;
@@ -17,6 +18,9 @@ impl Task {
         // Its caller went away while it waited its turn.
         if reply.is_closed() {
             return;
+        }
+        if self.closed {
+            return drop(reply.send(Err(LaunchError::Closed)));
         }
         let id = spec.id().clone();
         if let Some((&key, entry)) = self.newest.get(&id).and_then(|key| self.entries.get_key_value(key)) {
@@ -39,10 +43,12 @@ impl Task {
         let (key, facts) = self.new_entry(id, terms);
         self.launching.insert(key, reply);
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
-        tokio::spawn(async move {
+        let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
+        let launching = async move {
             let result = launcher.launch(*spec, facts).await;
             let _ = outcomes.send(Outcome::Launched { key, result });
-        });
+        };
+        tokio::spawn(launching.instrument(span));
     }
 
     pub(super) fn on_launched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {
@@ -57,6 +63,10 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
+        if launched.tells_ready {
+            let ready_by = Instant::now() + defaults::READY_TIMEOUT;
+            entry.view.send_modify(|view| view.ready_by = Some(ready_by));
+        }
         entry.abandoned = reply.is_closed();
         let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);
         entry.limit_at = ours.map(|limit| Instant::now() + limit);
@@ -85,6 +95,9 @@ impl Task {
     }
 
     pub(super) fn adopt(&mut self, id: ProcId, reply: AdoptReply) {
+        if self.closed {
+            return drop(reply.send(Err(AdoptError::Closed)));
+        }
         if let Some(key) = self.newest.get(&id).copied()
             && let Some(entry) = self.entries.get(&key)
             && !matches!(entry.hold, Hold::Settled { .. })
@@ -100,10 +113,12 @@ impl Task {
         let (key, facts) = self.new_entry(id.clone(), terms);
         self.adopting.insert(key, reply);
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
-        tokio::spawn(async move {
+        let span = tracing::info_span!("adopt", %id, launcher = launcher.name());
+        let adopting = async move {
             let result = launcher.adopt(id, facts).await;
             let _ = outcomes.send(Outcome::Adopted { key, result });
-        });
+        };
+        tokio::spawn(adopting.instrument(span));
     }
 
     pub(super) fn on_adopted(&mut self, key: RunKey, result: Result<Adopted, AdoptError>) {

@@ -2,18 +2,22 @@
 //!
 //! It never awaits a call: what takes time runs in a task of its own and comes back as an outcome.
 
+mod closing;
 mod end;
 mod launch;
+mod monitors;
 mod settle;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::backlog::Backlog;
+use super::callbacks::Callbacks;
 use super::entry::{Entry, Terms};
 use super::handle::ProcHandle;
 use super::ladder::Rung;
@@ -48,6 +52,13 @@ pub(in crate::manager) struct Task {
     backlog: Backlog,
     /// Settled runs, oldest first: the exit records.
     settled: VecDeque<RunKey>,
+    /// How many of them are kept.
+    exit_records: usize,
+    callbacks: Callbacks,
+    /// Whether launches and adoptions are refused.
+    closed: bool,
+    /// Who waits for the end of this task.
+    finishing: Vec<oneshot::Sender<()>>,
     next_key: u64,
 }
 
@@ -56,6 +67,7 @@ impl Task {
         launcher: Arc<dyn ProcLauncher>,
         commands: mpsc::WeakUnboundedSender<Command>,
         inbox: mpsc::UnboundedReceiver<Command>,
+        exit_records: usize,
     ) -> Self {
         Self {
             launcher,
@@ -71,13 +83,17 @@ impl Task {
             deadlines: BTreeSet::new(),
             backlog: Backlog::default(),
             settled: VecDeque::new(),
+            exit_records,
+            callbacks: Callbacks::new(Handle::current()),
+            closed: false,
+            finishing: Vec::new(),
             next_key: 0,
         }
     }
 
-    /// Runs until every [`super::ProcManager`] of it is dropped.
+    /// Runs until every [`super::ProcManager`] of it is dropped, or it was told to finish and has.
     pub(in crate::manager) async fn run(mut self) {
-        loop {
+        while !self.is_finished() {
             let deadline = self.deadlines.first().map(|&(at, _)| at);
             let due = deadline.into_iter().chain(self.backlog.due_at()).min();
             tokio::select! {
@@ -92,6 +108,7 @@ impl Task {
                 () = sleep_or_never(due) => self.on_due(Instant::now()),
             }
         }
+        self.part();
     }
 
     fn on_command(&mut self, command: Command) {
@@ -99,9 +116,16 @@ impl Task {
             Command::Spawn { spec, reply } => self.spawn(spec, reply),
             Command::Adopt { id, reply } => self.adopt(id, reply),
             Command::Get { id, reply } => {
-                let handle = self.newest.get(&id).and_then(|key| self.handle(*key));
+                let handle = self.newest.get(&id).and_then(|key| self.listed(*key));
                 let _ = reply.send(handle);
             }
+            Command::GetByPid { pid, reply } => drop(reply.send(self.by_pid(pid))),
+            Command::List { reply } => {
+                let _ = reply.send(self.newest.values().filter_map(|key| self.listed(*key)).collect());
+            }
+            Command::Monitor { id, slot, reply } => drop(reply.send(self.monitor(id, slot))),
+            Command::Close { reply } => self.close(reply),
+            Command::Finish { reply } => self.finish(reply),
             Command::Terminate { key, grace, reason, reply } => self.terminate(key, grace, reason, reply),
             Command::Kill { key, reply } => self.kill(key, reply),
             Command::Gone { key, reply } => self.tell_when_gone(key, reply),
@@ -144,8 +168,18 @@ impl Task {
 
     fn handle(&self, key: RunKey) -> Option<ProcHandle> {
         let entry = self.entries.get(&key)?;
-        let (view, commands) = (entry.view.subscribe(), self.commands.clone());
-        Some(ProcHandle::new(entry.id.clone(), key, view, commands, entry.notes.clone()))
+        Some(ProcHandle::new(key, entry, self.commands.clone()))
+    }
+
+    /// The handle of a proc that was not reaped.
+    fn listed(&self, key: RunKey) -> Option<ProcHandle> {
+        self.handle(key).filter(|_| self.entries.get(&key).is_some_and(|entry| !entry.reaped))
+    }
+
+    fn by_pid(&self, pid: u32) -> Option<ProcHandle> {
+        let has_it = |entry: &Entry| entry.machine.pid() == Some(pid) && !entry.is_over();
+        let (key, _) = self.entries.iter().find(|(_, entry)| has_it(entry))?;
+        self.handle(*key)
     }
 
     fn on_fact(&mut self, fact: Fact) {
@@ -192,6 +226,7 @@ impl Task {
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),
             Outcome::KillDelivered { key, result } => self.on_delivered(key, result, Rung::Kill),
             Outcome::Survivors { key, pids } => self.on_survivors(key, &pids),
+            Outcome::LeftStays { key } => self.tell_monitors(key),
             Outcome::Settled { key, details } => self.on_settled(key, details),
             Outcome::Details { key, details, reply } => self.on_details(key, details.as_ref(), reply),
         }

@@ -9,7 +9,6 @@ use crate::launcher::RunKey;
 use crate::manager::entry::{Entry, Hold};
 use crate::manager::message::Outcome;
 use crate::report::Report;
-use crate::spec::defaults;
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
 
@@ -31,8 +30,9 @@ impl Task {
             let _ = waiter.send(Ok(entry.machine.status().clone()));
         }
         self.backlog.add(key, Instant::now());
+        let awaited = self.queued.contains_key(&key) || !entry.monitors.is_empty();
         self.reschedule(key);
-        if self.queued.contains_key(&key) { self.settle_now(key) } else { self.settle_next() }
+        if awaited { self.settle_now(key) } else { self.settle_next() }
     }
 
     /// Settles what the backlog gives out.
@@ -84,8 +84,9 @@ impl Task {
                 self.discard(key, Some(reaper));
             }
         }
+        self.tell_monitors(key);
         self.settled.push_back(key);
-        if self.settled.len() > defaults::EXIT_RECORDS
+        if self.settled.len() > self.exit_records
             && let Some(oldest) = self.settled.pop_front()
         {
             self.forget(oldest);
@@ -133,6 +134,7 @@ impl Task {
     /// Its id is free only when this manager is through with it as well.
     pub(super) fn reap(&mut self, key: RunKey, reply: oneshot::Sender<()>) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.is_over()) else { return };
+        entry.reaped = true;
         match entry.hold {
             Hold::Launching => {}
             Hold::Settled { .. } => self.discard(key, Some(reply)),

@@ -1,0 +1,33 @@
+//! A launcher behind a box is a launcher.
+
+use super::{
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+};
+use crate::id::ProcId;
+use crate::spec::ProcSpec;
+
+impl ProcLauncher for Box<dyn ProcLauncher> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        (**self).launch(spec, facts)
+    }
+
+    fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {
+        (**self).adopt(id, facts)
+    }
+
+    fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>> {
+        (**self).survey()
+    }
+
+    fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
+        (**self).ended_kept()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        (**self).close()
+    }
+}
