@@ -36,11 +36,8 @@ pub struct ProcSpecBuilder {
     backstop: Duration,
     lifetime: Lifetime,
     runtime_max: Option<Duration>,
-<<<<<<< HEAD
     restart: Option<RestartPolicy>,
-=======
     replace_ended: bool,
->>>>>>> main
     properties: Vec<(String, String)>,
 }
 
@@ -63,11 +60,8 @@ impl ProcSpecBuilder {
             backstop: defaults::BACKSTOP,
             lifetime: Lifetime::default(),
             runtime_max: None,
-<<<<<<< HEAD
             restart: None,
-=======
             replace_ended: false,
->>>>>>> main
             properties: Vec::new(),
         }
     }
@@ -192,18 +186,18 @@ impl ProcSpecBuilder {
         self
     }
 
-<<<<<<< HEAD
     /// Sets what it is started again by when a run of it is over; by nothing otherwise.
     ///
     /// Every run has the same environment but for what the launcher sets for each, such as `INVOCATION_ID`.
     pub fn restart(mut self, policy: impl Into<Option<RestartPolicy>>) -> Self {
         self.restart = policy.into();
-=======
+        self
+    }
+
     /// Whether an ended proc of the same id, kept until it is reaped, makes way for this one. One that is not over never
     /// does.
     pub fn replace_ended(mut self, replace: bool) -> Self {
         self.replace_ended = replace;
->>>>>>> main
         self
     }
 
@@ -235,11 +229,8 @@ impl ProcSpecBuilder {
             stop: StopPolicy::new(self.stop_signal, self.stop_timeout, self.backstop)?,
             lifetime: self.lifetime,
             runtime_max: self.runtime_max,
-<<<<<<< HEAD
             restart: self.restart,
-=======
             replace_ended: self.replace_ended,
->>>>>>> main
             properties: properties(self.properties)?,
             id: self.id,
         })

@@ -229,6 +229,11 @@ impl Machine {
         if self.status.is_exit() { Some(self.status.clone()) } else { self.run.end.clone() }
     }
 
+    /// Who starts it again.
+    pub const fn restarts_by(&self) -> Restarts {
+        self.restarts
+    }
+
     /// How often it was started again.
     pub const fn restarts(&self) -> u32 {
         self.run.number - 1

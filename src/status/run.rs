@@ -40,6 +40,8 @@ pub(super) struct Run {
     pub(super) ended: Option<Ended>,
     /// The status that its end makes.
     pub(super) end: Option<ProcStatus>,
+    /// The next one is on its way.
+    pub(super) waits: bool,
     /// systemd was seen ending it before its end.
     pub(super) deactivated: bool,
     /// The least `NRestarts` that the unit shows in the next run of its policy.
@@ -55,6 +57,7 @@ impl Run {
             started_at: None,
             ended: None,
             end: None,
+            waits: false,
             deactivated: false,
             next_count: 1,
         }

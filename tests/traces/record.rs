@@ -127,6 +127,10 @@ impl<'a> Take<'a> {
                 let again = |seen: &Snapshot| seen.service.n_restarts == Some(restarts);
                 self.until("exec again", |seen, _| again(seen) && sub(seen) == Some("running")).await;
             }
+            Step::GivenUp(restarts) => {
+                let tried = |seen: &Snapshot| seen.service.n_restarts == Some(restarts);
+                self.until("the end", |seen, _| tried(seen) && sub(seen) == Some("failed")).await;
+            }
             Step::Kill => {
                 // Polled in this order, both calls leave in this order before an answer comes.
                 let (kill, stop) = (self.bus.kill(self.unit.as_str(), Whom::All, Signal::KILL), self.bus.stop(self.unit.as_str()));

@@ -48,6 +48,8 @@ pub(crate) enum Step {
     OtherRun,
     /// Exec has succeeded after this many restarts.
     UpAgain(u32),
+    /// It has failed for good, after this many restarts were tried.
+    GivenUp(u32),
     /// Somebody runs `systemctl --user` with these words; `{}` is the unit.
     Someone(&'static [&'static str]),
     /// We stop it.
@@ -61,7 +63,7 @@ pub(crate) enum Step {
     ComeLate,
 }
 
-use Step::{ComeLate, Kill, Look, OtherRun, Over, Quiet, Someone, Stop, Sub, Up, UpAgain};
+use Step::{ComeLate, GivenUp, Kill, Look, OtherRun, Over, Quiet, Someone, Stop, Sub, Up, UpAgain};
 
 const SLEEP: &[&str] = &["/bin/sleep", "60"];
 
@@ -319,13 +321,13 @@ fn restarted(version: u32) -> Vec<Scenario> {
     let ours = || EndedBy::Procunit { reason: "the recorder".to_owned() };
     let long = |scenario: Scenario| scenario.with("RestartUSec", 60_000_000_u64);
     let setup = setup_failed(203, version);
-    let no_program = life("restart_missing_program", &["/nonexistent/program"], &[Sub("failed")], setup.clone());
+    let no_program = life("restart_missing_program", &["/nonexistent/program"], &[GivenUp(2)], setup.clone());
     vec![
         steps(thrice("restart_until_exit_0", "until"), &[Sub("dead")]),
         steps(thrice("detached_restart_until_exit_0", "detached"), &[Sub("exited")]).kept(),
-        shell("restart_max_2", "exit 1", &[Sub("failed")], stopped(1))
+        shell("restart_max_2", "exit 1", &[GivenUp(3)], stopped(1))
             .restarted("on-failure", Some(2), &[stopped(1), stopped(1)]),
-        shell("detached_restart_max_1", "sleep 0.2; exit 1", &[Sub("failed")], stopped(1))
+        shell("detached_restart_max_1", "sleep 0.2; exit 1", &[GivenUp(2)], stopped(1))
             .restarted("on-failure", Some(1), &[stopped(1)])
             .kept(),
         long(shell("restart_stopped_between", "exit 4", &[Sub("auto-restart"), Look, Stop], stopped(4))
@@ -349,7 +351,10 @@ fn restarted(version: u32) -> Vec<Scenario> {
         )
         .restarted("on-failure", None, &[killed(Signal::KILL)])
         .by(EndedBy::SomeoneElse),
-        shell("restart_children_left", "sleep 60 & exit 5", &[Sub("failed")], stopped(5))
+        shell("restart_always_after_exit_0", "sleep 0.2; exit 0", &[UpAgain(1), STOP], killed(Signal::TERM))
+            .restarted("always", None, &[stopped(0)])
+            .by(EndedBy::SomeoneElse),
+        shell("restart_children_left", "sleep 60 & exit 5", &[GivenUp(2)], stopped(5))
             .restarted("on-failure", Some(1), &[stopped(5)]),
         life("restart_by_someone_of_a_policy", SLEEP, &[Up, Someone(&["restart", "{}"]), OtherRun, Look], killed(Signal::TERM))
             .restarted("always", None, &[])
@@ -358,7 +363,7 @@ fn restarted(version: u32) -> Vec<Scenario> {
             .restarted("on-failure", Some(3), &[killed(Signal::KILL)])
             .with("RestartUSec", 1_000_000_u64)
             .by(EndedBy::SomeoneElse),
-        Scenario { ended_by: None, ..no_program }
+        Scenario { ended_by: Some(EndedBy::Program).filter(|_| version < 256), ..no_program }
             .restarted("on-failure", Some(1), &[setup]),
     ]
 }

@@ -104,7 +104,7 @@ impl Task {
             Hold::Settled { details, .. } => {
                 let _ = reply.send(Some(entry.report(launcher, details.as_deref())));
             }
-            Hold::Launching => {
+            Hold::Launching | Hold::Relaunching(_) => {
                 let _ = reply.send(Some(entry.report(launcher, None)));
             }
             Hold::Settling(_) => {
@@ -136,7 +136,7 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.is_over()) else { return };
         entry.reaped = true;
         match entry.hold {
-            Hold::Launching => {}
+            Hold::Launching | Hold::Relaunching(_) => {}
             Hold::Settled { .. } => self.discard(key, Some(reply)),
             Hold::Held(_) | Hold::Settling(_) => {
                 entry.reapers.push(reply);

@@ -7,7 +7,7 @@
 
 use super::{Machine, Restarts, Step};
 use crate::status::history::Cause;
-use crate::status::observe::{Ended, Main, Tree, is_settled, observe};
+use crate::status::observe::{Ended, Main, Observation, Tree, is_down, is_settled, observe};
 use crate::status::proc_status::{FailReason, ProcStatus, StatusKind};
 use crate::status::run::{Counter, Run, was_run};
 use crate::status::snapshot::Snapshot;
@@ -19,7 +19,7 @@ const EARLIER_KEPT: usize = 63;
 impl Machine {
     /// Whether the proc is between two runs: the last one is over, and the next has not begun.
     pub fn is_between_runs(&self) -> bool {
-        self.status == ProcStatus::Starting && self.run.end.is_some()
+        self.run.waits && matches!(self.status, ProcStatus::Starting)
     }
 
     /// Whether it is over, and was so between two runs.
@@ -71,43 +71,67 @@ impl Machine {
             step = self.begin_next_run(Counter::of(picture).number, now);
         }
         let seen = observe(picture, self.run.id);
+        let is_final = self.status.is_exit() || self.is_final(picture);
+        step.then(self.on_seen(picture, seen, is_final, now))
+    }
+
+    fn on_seen(&mut self, picture: &Snapshot, seen: Observation, is_final: bool, now: Timestamp) -> Step {
         if seen.run.is_some() && (self.run.id.is_none() || self.run.id == seen.run) {
+            self.run.id = seen.run;
             self.run.take_counter(self.within_limit(Counter::of(picture)));
         }
-        let is_final = self.status.is_exit() || self.is_final(picture);
-        let then = match seen.main {
-            Main::Ended(ended) if !is_final => {
-                self.run.id = self.run.id.or(seen.run);
-                self.on_run_ended(ended, now)
-            }
-            Main::Ended(ended) if is_final && !self.status.is_exit() => {
-                self.run.id = self.run.id.or(seen.run);
-                let shown = self.show_running(&ended, now);
-                if seen.tree == Tree::Gone {
-                    self.tree = Tree::Gone;
-                }
-                shown.then(self.on_ended(ended, now))
-            }
+        match seen.main {
+            Main::Ended(ended) if !is_final => self.on_run_ended(ended, waits(picture), now),
             Main::Failed(FailReason::Setup { .. } | FailReason::NoMainProcess { .. }) if !is_final => {
-                let Main::Failed(reason) = seen.main else { return step };
-                self.run.id = self.run.id.or(seen.run);
-                self.on_run_failed(reason, now)
+                let Main::Failed(reason) = seen.main else { return Step::Stayed };
+                self.run.end = Some(ProcStatus::Failed { reason });
+                self.wait_for_next_run(waits(picture), now)
             }
             // systemd ends it for a limit of its own, and what follows that is the policy's: no job asked for it.
             Main::Deactivating(alive) if picture.unit.job == Some(0) => {
-                self.run.id = self.run.id.or(seen.run);
                 self.run.deactivated |= !self.status.is_exit();
                 self.on_alive(alive, now)
             }
+            // Its end was seen, and the next run, or whatever took its place, is not its own.
+            Main::Failed(FailReason::Lost { .. }) if self.run.end.is_some() && !self.status.is_exit() => {
+                self.tree = Tree::Gone;
+                self.end_as_the_last_run_did(now)
+            }
+            Main::Ended(ended) if !self.status.is_exit() => {
+                let was_kept_down = self.was_kept_down(picture, &ended);
+                let shown = self.show_running(&ended, now);
+                self.note_tree(picture);
+                let step = shown.then(self.on_ended(ended, now));
+                self.ended_between_runs |= was_kept_down;
+                step
+            }
+            // What a moment shows of the tree counts as little as what it shows of the end.
+            Main::Ended(_) => {
+                self.note_tree(picture);
+                Step::Stayed
+            }
             _ => self.on_observation(seen, now),
-        };
-        step.then(then)
+        }
+    }
+
+    fn note_tree(&mut self, picture: &Snapshot) {
+        if is_settled(picture) && is_down(picture) {
+            self.tree = Tree::Gone;
+        }
+    }
+
+    /// Whether somebody kept the next run from beginning: a unit that failed is down, and has a start left. A reset of
+    /// the failure, after which its starts are counted anew, leaves no failure to be seen.
+    fn was_kept_down(&self, picture: &Snapshot, ended: &Ended) -> bool {
+        let failed = picture.service.result.as_deref().is_some_and(|result| result != "success");
+        let by_itself = ended.stopped_first == Some(false) && !self.run.deactivated;
+        failed && by_itself && ended.exit.is_failure() && is_settled(picture) && !self.is_used_up()
     }
 
     /// The main process is over by the launcher's word.
     pub(super) fn on_exited(&mut self, ended: Ended, now: Timestamp) -> Step {
         if self.manager_starts_again(ended.exit.is_failure()) {
-            self.on_run_ended(ended, now)
+            self.on_run_ended(ended, true, now)
         } else {
             self.on_ended(ended, now)
         }
@@ -122,6 +146,7 @@ impl Machine {
         self.tree = Tree::Gone;
         let again = self.manager_starts_again(true);
         self.run.end = Some(ProcStatus::Failed { reason: reason.clone() });
+        self.run.waits = again;
         if again { step } else { step.then(self.on_failed(reason, now)) }
     }
 
@@ -180,16 +205,11 @@ impl Machine {
         step
     }
 
-    fn on_run_ended(&mut self, ended: Ended, now: Timestamp) -> Step {
+    fn on_run_ended(&mut self, ended: Ended, waits: bool, now: Timestamp) -> Step {
         let news = self.run.end.is_none();
         let shown = if news { self.show_running(&ended, now) } else { Step::Stayed };
         self.run.take_end(ended);
-        shown.then(self.wait_for_next_run(now))
-    }
-
-    fn on_run_failed(&mut self, reason: FailReason, now: Timestamp) -> Step {
-        self.run.end = Some(ProcStatus::Failed { reason });
-        self.wait_for_next_run(now)
+        shown.then(self.wait_for_next_run(waits, now))
     }
 
     /// A program that is over before it was seen up has been run all the same, and every run is told.
@@ -201,9 +221,10 @@ impl Machine {
     }
 
     /// Unless somebody wants it to end, in which case what comes is its end.
-    fn wait_for_next_run(&mut self, now: Timestamp) -> Step {
+    fn wait_for_next_run(&mut self, waits: bool, now: Timestamp) -> Step {
+        self.run.waits |= waits;
         match self.status.kind() {
-            StatusKind::Running | StatusKind::Ready if !self.no_more_runs => self.go_to_starting(now),
+            StatusKind::Running | StatusKind::Ready if waits && !self.no_more_runs => self.go_to_starting(now),
             _ => Step::Stayed,
         }
     }
@@ -218,4 +239,10 @@ impl Machine {
             other => other,
         }
     }
+}
+
+/// Whether the unit waits for its restart, or the restart for its turn. Down without a job it may be for good; while it
+/// is deactivating, what its main process left decides on the rest.
+fn waits(picture: &Snapshot) -> bool {
+    picture.unit.active_state.as_deref() == Some("activating")
 }
