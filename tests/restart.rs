@@ -149,8 +149,9 @@ async fn a_stop_in_the_middle_of_the_delay_ends_it_as_the_last_run_did() {
 async fn a_stop_or_a_kill_of_a_run_is_not_followed_by_another() {
     for (lifetime, kill) in BOTH.into_iter().flat_map(|lifetime| [(lifetime, false), (lifetime, true)]) {
         let (manager, record) = (manager().await, Record::new());
-        let policy = RestartPolicy::always().delay(Duration::from_millis(1));
-        let handle = spawn(&manager, sh("ended", lifetime, STAYS, &record).restart(policy)).await;
+        let spec = sh("ended", lifetime, STAYS, &record).restart(RestartPolicy::always());
+        let handle = spawn(&manager, spec).await;
+        record.processes(1).await;
         let events = handle.events();
         let ended = if kill {
             within("the kill", handle.kill()).await
@@ -160,7 +161,10 @@ async fn a_stop_or_a_kill_of_a_run_is_not_followed_by_another() {
         let end = killed(if kill { Signal::KILL } else { Signal::TERM });
         assert_eq!(ended.expect("ended"), end, "{lifetime:?}");
         let told = told(events).await;
-        assert_eq!((told.first().map(String::as_str), told.last()), (Some("Running"), Some(&end.to_string())));
+        assert_eq!(
+            (told.first().map(String::as_str), told.last()),
+            (Some("Running"), Some(&end.to_string()))
+        );
         assert!(!told.iter().any(|line| line.starts_with("Starting")), "{told:?}");
         runs_ended(&handle, &[end]).await;
         assert_eq!(record.pids().len(), 1);
@@ -202,10 +206,23 @@ async fn a_death_that_somebody_else_brought_is_followed_by_the_next_run() {
 
 #[tokio::test]
 async fn an_owner_that_is_killed_takes_its_procs_with_it_in_every_phase() {
-    for (script, delay) in [(STAYS, "1ms"), ("echo pid $$ >>\"$1\"; exit 3", "1ms"), ("echo pid $$ >>\"$1\"; exit 3", "10min")] {
+    for (script, delay) in
+        [(STAYS, "1ms"), ("echo pid $$ >>\"$1\"; exit 3", "1ms"), ("echo pid $$ >>\"$1\"; exit 3", "10min")]
+    {
         let (id, record) = (fresh("owner"), Record::new());
         let mut owner = tokio::process::Command::new(env!("CARGO_BIN_EXE_procunit"));
-        owner.args(["run", "-n", id.as_str(), "--restart", "always", "--restart-delay", delay, "--", "/bin/sh", "-c"]);
+        owner.args([
+            "run",
+            "-n",
+            id.as_str(),
+            "--restart",
+            "always",
+            "--restart-delay",
+            delay,
+            "--",
+            "/bin/sh",
+            "-c",
+        ]);
         owner.args([script, "sh"]).arg(record.path());
         owner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let mut owner = owner.spawn().expect("procunit");
@@ -257,7 +274,12 @@ async fn what_waits_for_its_restart_is_starting_to_everybody() {
         until_between_runs(&handle).await;
         let seen = within("a survey", manager.survey()).await.expect("seen");
         let report = seen.into_iter().find(|report| report.id == *handle.id()).expect("its report");
-        assert_eq!((report.status, report.lifetime), (ProcStatus::Starting, lifetime), "{}", unit_of(handle.id()));
+        assert_eq!(
+            (report.status, report.lifetime),
+            (ProcStatus::Starting, lifetime),
+            "{}",
+            unit_of(handle.id())
+        );
         assert_eq!(report.runs.first().and_then(|run| run.end.clone()), Some(exited(4)));
         within("the kill", handle.kill()).await.expect("killed");
         leave_nothing("seen", &handle).await;

@@ -211,9 +211,9 @@ fn recorded() -> Vec<Life> {
                 end: serde_json::from_value(truth["end"].clone()).unwrap(),
                 ended_by: serde_json::from_value(truth["ended_by"].clone()).unwrap(),
                 runtime_max: truth.get("runtime_max").and_then(Value::as_f64).map(Duration::from_secs_f64),
-                restarts: truth.get("restarts").map_or(Restarts::Never, |restarts| {
-                    serde_json::from_value(restarts.clone()).unwrap()
-                }),
+                restarts: truth
+                    .get("restarts")
+                    .map_or(Restarts::Never, |restarts| serde_json::from_value(restarts.clone()).unwrap()),
                 lines: lines.collect(),
             });
         }

@@ -91,7 +91,8 @@ impl RestartPolicy {
     pub fn steps(&self) -> u32 {
         let Some(longest) = self.longest_delay() else { return 0 };
         let reached = |steps: &u32| {
-            let doubled = 1_u128.checked_shl(*steps).and_then(|factor| self.delay.as_micros().checked_mul(factor));
+            let doubled =
+                1_u128.checked_shl(*steps).and_then(|factor| self.delay.as_micros().checked_mul(factor));
             doubled.is_none_or(|doubled| doubled >= longest.as_micros())
         };
         (1..).find(reached).unwrap_or(u32::MAX)
@@ -131,7 +132,11 @@ impl RestartPolicy {
         check_finite(Field::RestartDelay, self.delay)?;
         let Some(longest) = self.max_delay else { return Ok(()) };
         check_finite(Field::RestartMaxDelay, longest)?;
-        if longest < self.delay { Err(SpecError::new(Field::RestartMaxDelay, Flaw::BelowDelay)) } else { Ok(()) }
+        if longest < self.delay {
+            Err(SpecError::new(Field::RestartMaxDelay, Flaw::BelowDelay))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -155,7 +160,8 @@ pub enum BadRestartPolicy {
 
 /// What somebody who writes this has in mind, where it is close to one.
 fn meant(text: &str) -> String {
-    let plain: String = text.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+    let plain: String =
+        text.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
     let near = match plain.as_str() {
         "onfailure" | "failure" | "onfail" | "onabnormal" | "onabort" => "on-failure",
         "always" | "unlessstopped" | "yes" | "true" | "onsuccess" => "always",
@@ -177,7 +183,8 @@ impl FromStr for RestartPolicy {
         };
         let Some(max) = max else { return Ok(policy) };
         // A sign is no digit.
-        let number = max.parse().ok().filter(|number| *number > 0 && max.bytes().all(|byte| byte.is_ascii_digit()));
+        let number =
+            max.parse().ok().filter(|number| *number > 0 && max.bytes().all(|byte| byte.is_ascii_digit()));
         number.map(|number| policy.max(number)).ok_or_else(|| BadRestartPolicy::Max { text: max.to_owned() })
     }
 }
@@ -240,8 +247,12 @@ mod tests {
         assert_eq!(told("never"), all("never", "; did you mean no?"));
         assert_eq!(told("no:3"), all("no:3", "; did you mean no?"));
         assert_eq!(told(""), all("", ""));
-        for (text, max) in [("always:", ""), ("always:0", "0"), ("on-failure:-1", "-1"), ("always:+2", "+2")] {
-            assert_eq!(told(text), format!("{max:?} is no number of restarts; it is a whole number from 1 on"));
+        for (text, max) in [("always:", ""), ("always:0", "0"), ("on-failure:-1", "-1"), ("always:+2", "+2")]
+        {
+            assert_eq!(
+                told(text),
+                format!("{max:?} is no number of restarts; it is a whole number from 1 on")
+            );
         }
         assert!(RestartPolicy::parse("always:4294967296").is_err());
     }

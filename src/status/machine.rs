@@ -87,7 +87,8 @@ impl Step {
             (Self::Stayed, next) => next,
             (step, Self::Stayed | Self::Refused(_)) => step,
             (step, next) => {
-                let moves: Vec<_> = step.into_transitions().into_iter().chain(next.into_transitions()).collect();
+                let moves: Vec<_> =
+                    step.into_transitions().into_iter().chain(next.into_transitions()).collect();
                 Self::MovedOn(moves)
             }
         }

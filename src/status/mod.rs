@@ -15,5 +15,5 @@ pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use run::RunRecord;
 pub use proc_status::{FailReason, Found, ProcStatus, StatusAt, StatusKind};
+pub use run::RunRecord;

@@ -94,8 +94,13 @@ impl Run {
     }
 
     /// Keeps what a picture of this run says of its place among the runs of its unit.
-    pub(super) fn take_counter(&mut self, counter: Counter) {
-        self.number = self.number.max(counter.number);
+    ///
+    /// Its own number counts from the first picture alone: later ones may have counted the next run already, and one that
+    /// is then kept from beginning is none.
+    pub(super) fn take_counter(&mut self, counter: Counter, is_first: bool) {
+        if is_first {
+            self.number = self.number.max(counter.number);
+        }
         self.next_count = self.next_count.max(counter.next);
     }
 }
@@ -117,7 +122,8 @@ impl Counter {
         let count = restarts_in(picture);
         let ended = picture.service.exec_main_code.is_some_and(|code| code != 0);
         let may_be_counted = ended && count > 0 && picture.unit.job != Some(0);
-        let queued = matches!(picture.unit.sub_state.as_deref(), Some("auto-restart" | "auto-restart-queued"));
+        let queued =
+            matches!(picture.unit.sub_state.as_deref(), Some("auto-restart" | "auto-restart-queued"));
         let one_more = count.saturating_add(1);
         Self {
             number: if may_be_counted && queued { count } else { one_more },

@@ -8,7 +8,9 @@ pub(super) fn properties(spec: &ProcSpec, launch: &LaunchContext) -> Vec<Propert
     let mut properties = vec![Property::new("Slice", launch.slice.as_str())];
     properties.extend(match spec.lifetime() {
         Lifetime::Attached => collected(),
-        Lifetime::Detached if spec.restart().map(RestartPolicy::when) == Some(RestartWhen::Always) => kept_if_failed(),
+        Lifetime::Detached if spec.restart().map(RestartPolicy::when) == Some(RestartWhen::Always) => {
+            kept_if_failed()
+        }
         Lifetime::Detached => kept(),
     });
     properties.extend(launch.tie.iter().flat_map(tied));

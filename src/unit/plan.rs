@@ -126,6 +126,11 @@ pub fn plan(spec: &ProcSpec, launch: &LaunchContext) -> Result<UnitPlan, SpecErr
     properties.extend(limits::properties(spec, launch));
     properties.extend(stopping::properties(spec));
     properties.extend(launch.extra.iter().cloned());
-    let notes = environment.note().into_iter().chain(stopping::note(spec)).chain(restart::notes(spec, launch)).collect();
+    let notes = environment
+        .note()
+        .into_iter()
+        .chain(stopping::note(spec))
+        .chain(restart::notes(spec, launch))
+        .collect();
     Ok(UnitPlan { name: UnitName::for_proc(spec.id()), properties, notes })
 }

@@ -14,8 +14,10 @@ pub(super) fn properties(spec: &ProcSpec, version: SystemdVersion) -> Vec<Proper
         RestartWhen::OnFailure => "on-failure",
         RestartWhen::Always => "always",
     };
-    let mut properties =
-        vec![Property::new("Restart", when), Property::new("RestartUSec", super::micros(policy.first_delay()))];
+    let mut properties = vec![
+        Property::new("Restart", when),
+        Property::new("RestartUSec", super::micros(policy.first_delay())),
+    ];
     if let Some(longest) = policy.longest_delay().filter(|_| version.has(Feature::RestartSteps)) {
         properties.push(Property::new("RestartSteps", policy.steps()));
         properties.push(Property::new("RestartMaxDelayUSec", super::micros(longest)));

@@ -11,3 +11,4 @@ mod journal;
 mod leaks;
 mod owner;
 mod refusals;
+mod restart;

@@ -133,7 +133,10 @@ impl<'a> Take<'a> {
             }
             Step::Kill => {
                 // Polled in this order, both calls leave in this order before an answer comes.
-                let (kill, stop) = (self.bus.kill(self.unit.as_str(), Whom::All, Signal::KILL), self.bus.stop(self.unit.as_str()));
+                let (kill, stop) = (
+                    self.bus.kill(self.unit.as_str(), Whom::All, Signal::KILL),
+                    self.bus.stop(self.unit.as_str()),
+                );
                 let (killed, stopped) = tokio::join!(biased; kill, stop);
                 drop((killed.expect("killed"), stopped.expect("stopped")));
                 self.write(What::StopDelivered("the recorder".to_owned()));

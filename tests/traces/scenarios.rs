@@ -147,8 +147,8 @@ pub(crate) fn all(version: u32) -> Vec<Scenario> {
         restarted(version),
     ]
     .into_iter()
-        .flatten()
-        .collect()
+    .flatten()
+    .collect()
 }
 
 fn by_themselves() -> Vec<Scenario> {
@@ -325,18 +325,25 @@ fn restarted(version: u32) -> Vec<Scenario> {
     vec![
         steps(thrice("restart_until_exit_0", "until"), &[Sub("dead")]),
         steps(thrice("detached_restart_until_exit_0", "detached"), &[Sub("exited")]).kept(),
-        shell("restart_max_2", "exit 1", &[GivenUp(3)], stopped(1))
-            .restarted("on-failure", Some(2), &[stopped(1), stopped(1)]),
+        shell("restart_max_2", "exit 1", &[GivenUp(3)], stopped(1)).restarted(
+            "on-failure",
+            Some(2),
+            &[stopped(1), stopped(1)],
+        ),
         shell("detached_restart_max_1", "sleep 0.2; exit 1", &[GivenUp(2)], stopped(1))
             .restarted("on-failure", Some(1), &[stopped(1)])
             .kept(),
-        long(shell("restart_stopped_between", "exit 4", &[Sub("auto-restart"), Look, Stop], stopped(4))
-            .restarted("always", None, &[])
-            .by(ours())),
-        long(shell("restart_stopped_between_by_someone", "exit 4", &[Sub("auto-restart"), STOP], stopped(4))
-            .restarted("on-failure", None, &[])
-            .by(EndedBy::SomeoneElse)
-            .kept()),
+        long(
+            shell("restart_stopped_between", "exit 4", &[Sub("auto-restart"), Look, Stop], stopped(4))
+                .restarted("always", None, &[])
+                .by(ours()),
+        ),
+        long(
+            shell("restart_stopped_between_by_someone", "exit 4", &[Sub("auto-restart"), STOP], stopped(4))
+                .restarted("on-failure", None, &[])
+                .by(EndedBy::SomeoneElse)
+                .kept(),
+        ),
         life("restart_stopped", SLEEP, &[Up, Stop, Sub("dead")], killed(Signal::TERM))
             .restarted("always", None, &[])
             .by(ours()),
@@ -354,16 +361,32 @@ fn restarted(version: u32) -> Vec<Scenario> {
         shell("restart_always_after_exit_0", "sleep 0.2; exit 0", &[UpAgain(1), STOP], killed(Signal::TERM))
             .restarted("always", None, &[stopped(0)])
             .by(EndedBy::SomeoneElse),
-        shell("restart_children_left", "sleep 60 & exit 5", &[GivenUp(2)], stopped(5))
-            .restarted("on-failure", Some(1), &[stopped(5)]),
-        life("restart_by_someone_of_a_policy", SLEEP, &[Up, Someone(&["restart", "{}"]), OtherRun, Look], killed(Signal::TERM))
-            .restarted("always", None, &[])
-            .by(EndedBy::SomeoneElse),
-        life("restart_reload_between", SLEEP, &[Up, KILL_IT, Sub("auto-restart"), Someone(&["daemon-reload"]), UpAgain(1), STOP], killed(Signal::TERM))
-            .restarted("on-failure", Some(3), &[killed(Signal::KILL)])
-            .with("RestartUSec", 1_000_000_u64)
-            .by(EndedBy::SomeoneElse),
-        Scenario { ended_by: Some(EndedBy::Program).filter(|_| version < 256), ..no_program }
-            .restarted("on-failure", Some(1), &[setup]),
+        shell("restart_children_left", "sleep 60 & exit 5", &[GivenUp(2)], stopped(5)).restarted(
+            "on-failure",
+            Some(1),
+            &[stopped(5)],
+        ),
+        life(
+            "restart_by_someone_of_a_policy",
+            SLEEP,
+            &[Up, Someone(&["restart", "{}"]), OtherRun, Look],
+            killed(Signal::TERM),
+        )
+        .restarted("always", None, &[])
+        .by(EndedBy::SomeoneElse),
+        life(
+            "restart_reload_between",
+            SLEEP,
+            &[Up, KILL_IT, Sub("auto-restart"), Someone(&["daemon-reload"]), UpAgain(1), STOP],
+            killed(Signal::TERM),
+        )
+        .restarted("on-failure", Some(3), &[killed(Signal::KILL)])
+        .with("RestartUSec", 1_000_000_u64)
+        .by(EndedBy::SomeoneElse),
+        Scenario { ended_by: Some(EndedBy::Program).filter(|_| version < 256), ..no_program }.restarted(
+            "on-failure",
+            Some(1),
+            &[setup],
+        ),
     ]
 }

@@ -189,7 +189,9 @@ fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
 fn restart(args: &RunArgs) -> anyhow::Result<Option<RestartPolicy>> {
     let Some(mut policy) = args.restart.0.clone() else {
         if args.restart_delay.or(args.restart_max_delay).is_some() {
-            bail!("--restart-delay and --restart-max-delay say when it is started again, and it is not without --restart");
+            bail!(
+                "--restart-delay and --restart-max-delay say when it is started again, and it is not without --restart"
+            );
         }
         return Ok(None);
     };

@@ -17,7 +17,9 @@ impl Task {
             // Its caller has no answer yet, which may be that there is no such proc.
             Hold::Launching => return Err(MonitorError::NeverLaunched { id }),
             _ if entry.reaped => return Err(MonitorError::Reaped { id }),
-            Hold::Held(_) | Hold::Relaunching(_) | Hold::Settling(_) | Hold::Settled { .. } => entry.monitors.add(slot),
+            Hold::Held(_) | Hold::Relaunching(_) | Hold::Settling(_) | Hold::Settled { .. } => {
+                entry.monitors.add(slot)
+            }
         }
         match entry.hold {
             Hold::Settled { .. } => self.tell_monitors(key),

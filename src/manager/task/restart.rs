@@ -48,7 +48,9 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         // Before the launcher has answered, nothing can be held against what it answers.
         let held = matches!(entry.hold, Hold::Held(_));
-        let Some(policy) = entry.again.as_ref().and_then(|spec| spec.restart()).filter(|_| held) else { return };
+        let Some(policy) = entry.again.as_ref().and_then(|spec| spec.restart()).filter(|_| held) else {
+            return;
+        };
         if let Some(restart) = entry.machine.restart_due() {
             let at = Instant::now() + policy.delay_before(restart);
             entry.restart_at.get_or_insert(at);

@@ -77,8 +77,9 @@ impl Machine {
 
     fn on_seen(&mut self, picture: &Snapshot, seen: Observation, is_final: bool, now: Timestamp) -> Step {
         if seen.run.is_some() && (self.run.id.is_none() || self.run.id == seen.run) {
+            let is_first = self.run.id.is_none();
             self.run.id = seen.run;
-            self.run.take_counter(self.within_limit(Counter::of(picture)));
+            self.run.take_counter(self.within_limit(Counter::of(picture)), is_first);
         }
         match seen.main {
             Main::Ended(ended) if !is_final => self.on_run_ended(ended, waits(picture), now),
@@ -175,7 +176,9 @@ impl Machine {
 
     /// A look and the signals come on two connections, and one may lag behind the other by a run.
     fn is_of_an_earlier_run(&self, picture: &Snapshot) -> bool {
-        let Some(shown) = picture.unit.invocation.filter(|shown| Some(*shown) != self.run.id) else { return false };
+        let Some(shown) = picture.unit.invocation.filter(|shown| Some(*shown) != self.run.id) else {
+            return false;
+        };
         let forked = picture.service.exec_main_start;
         self.earlier.iter().any(|earlier| earlier.invocation_id == Some(shown))
             || (self.run.id.is_some() && forked.is_some() && forked < self.run.started_at)
@@ -184,7 +187,9 @@ impl Machine {
     fn is_next_run(&self, picture: &Snapshot) -> bool {
         let (Some(ours), Some(shown)) = (self.run.id, picture.unit.invocation) else { return false };
         let count = picture.service.n_restarts.unwrap_or(0);
-        ours != shown && count >= self.run.next_count && picture.unit.load_state.as_deref() != Some("not-found")
+        ours != shown
+            && count >= self.run.next_count
+            && picture.unit.load_state.as_deref() != Some("not-found")
     }
 
     /// The next run is there, whether the end of the one before was seen or not.
@@ -224,7 +229,9 @@ impl Machine {
     fn wait_for_next_run(&mut self, waits: bool, now: Timestamp) -> Step {
         self.run.waits |= waits;
         match self.status.kind() {
-            StatusKind::Running | StatusKind::Ready if waits && !self.no_more_runs => self.go_to_starting(now),
+            StatusKind::Running | StatusKind::Ready if waits && !self.no_more_runs => {
+                self.go_to_starting(now)
+            }
             _ => Step::Stayed,
         }
     }
