@@ -82,3 +82,10 @@ fn nested_ends_the_procs_of_a_proc_with_it() {
     ];
     assert_eq!(said(example("nested")), expected);
 }
+
+#[test]
+fn custom_launcher_runs_tasks_as_procs() {
+    let expected =
+        ["count: Stopped(exit=0)", "serve: Stopped(exit=3)", "stubborn: Killed(sig=9)", "nobody: not found"];
+    assert_eq!(said_natively("custom_launcher"), expected);
+}

@@ -4,6 +4,8 @@
 
 mod boxed;
 mod error;
+#[cfg(feature = "test-util")]
+pub mod fake;
 mod kind;
 #[cfg(feature = "native")]
 pub mod native;
@@ -55,7 +57,8 @@ pub trait ProcLauncher: Send + Sync + 'static {
 
     /// Takes hold of a proc that somebody else started, whether it is over or not.
     ///
-    /// The answer carries what it looked like; later facts go to `facts`.
+    /// What it looks like goes to `facts` before the answer, as a fact like every later one: the answer alone moves no
+    /// status.
     fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>>;
 
     /// What is there of this user's procs, held by anybody or by nobody. Changes nothing and takes no hold.

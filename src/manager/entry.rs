@@ -56,7 +56,20 @@ enum OwnKill {
     Delivered,
 }
 
-/// One run of a proc.
+/// What this manager does for a restart policy, or against what it does not allow.
+#[derive(Default)]
+pub(super) struct NextRun {
+    /// What is started again, where the launcher leaves that to its manager.
+    pub(super) spec: Option<Box<ProcSpec>>,
+    /// When it is due.
+    pub(super) at: Option<Instant>,
+    /// Whether the unit, which has no start left, was stopped.
+    pub(super) rest_stopped: bool,
+    /// Whether the unit, which began a run too many, was stopped.
+    pub(super) revival_stopped: bool,
+}
+
+/// One proc, in one run or, with a restart policy, in several.
 pub(super) struct Entry {
     pub(super) id: ProcId,
     pub(super) terms: Terms,
@@ -71,14 +84,7 @@ pub(super) struct Entry {
     own_kill: OwnKill,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
-    /// What this manager starts again, where its launcher leaves that to it.
-    pub(super) again: Option<Box<ProcSpec>>,
-    /// When its next run is due.
-    pub(super) restart_at: Option<Instant>,
-    /// Whether its unit, which has no start left, was stopped.
-    pub(super) rest_stopped: bool,
-    /// Whether its unit, which began a run too many, was stopped.
-    pub(super) revival_stopped: bool,
+    pub(super) next: NextRun,
     /// What was told of it before it was known what it is.
     pub(super) early: Vec<Fact>,
     /// When the task's timer is set for this entry.
@@ -99,7 +105,7 @@ pub(super) struct Entry {
     /// Who wants what is kept of it thrown away, once this manager is through with it.
     pub(super) reapers: Vec<oneshot::Sender<()>>,
     /// The last delivery that failed, for the error of a ladder that gives up.
-    pub(super) undelivered: Option<DeliverError>,
+    pub(super) undelivered: Option<Arc<DeliverError>>,
     pub(super) notes: Vec<String>,
 }
 
@@ -117,10 +123,7 @@ impl Entry {
             asked: None,
             own_kill: OwnKill::Unsent,
             limit_at: None,
-            again: None,
-            restart_at: None,
-            rest_stopped: false,
-            revival_stopped: false,
+            next: NextRun::default(),
             early: Vec::new(),
             scheduled: None,
             abandoned: false,
@@ -250,7 +253,7 @@ impl Entry {
     /// When this entry next wants to be looked at.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let rung = self.ladder.as_ref().and_then(Ladder::due_at);
-        [rung, self.limit_at, self.restart_at].into_iter().flatten().min()
+        [rung, self.limit_at, self.next.at].into_iter().flatten().min()
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {

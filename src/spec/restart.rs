@@ -95,7 +95,7 @@ impl RestartPolicy {
                 1_u128.checked_shl(*steps).and_then(|factor| self.delay.as_micros().checked_mul(factor));
             doubled.is_none_or(|doubled| doubled >= longest.as_micros())
         };
-        (1..).find(reached).unwrap_or(u32::MAX)
+        (1..=u128::BITS).find(reached).unwrap_or(u32::MAX)
     }
 
     /// From an end to the restart with this number, the first being 1.

@@ -5,6 +5,7 @@
 
 mod restarts;
 
+use restarts::Policy;
 use serde::{Deserialize, Serialize};
 
 use super::exit::Exit;
@@ -168,15 +169,11 @@ pub fn allowed(from: StatusKind, to: StatusKind, restarts: bool) -> Result<(), R
 #[derive(Debug, Clone)]
 pub struct Machine {
     status: ProcStatus,
-    restarts: Restarts,
+    policy: Policy,
     run: Run,
     earlier: EarlierRuns,
     /// A stop of ours was delivered before the end.
     stop_delivered: bool,
-    /// Somebody wants it to end.
-    no_more_runs: bool,
-    ended_between_runs: bool,
-    revived: bool,
     tree: Tree,
     moves: u64,
 }
@@ -197,13 +194,10 @@ impl Machine {
     pub const fn restarting(restarts: Restarts) -> Self {
         Self {
             status: ProcStatus::Starting,
-            restarts,
+            policy: Policy::new(restarts),
             run: Run::new(1),
             earlier: EarlierRuns::new(),
             stop_delivered: false,
-            no_more_runs: false,
-            ended_between_runs: false,
-            revived: false,
             tree: Tree::Maybe,
             moves: 0,
         }
@@ -232,7 +226,7 @@ impl Machine {
 
     /// Who starts it again.
     pub const fn restarts_by(&self) -> Restarts {
-        self.restarts
+        self.policy.restarts
     }
 
     /// How often it was started again.
@@ -278,10 +272,12 @@ impl Machine {
     /// Takes one fact. `now` dates the transition, and a start that the fact does not date itself.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Step {
         match event {
-            Event::Snapshot(snapshot) => match self.restarts {
+            Event::Snapshot(snapshot) => match self.policy.restarts {
                 Restarts::ByUnit { .. } => self.on_picture(&snapshot, now),
-                Restarts::Never | Restarts::ByManager { .. } => {
-                    self.on_observation(observe(&snapshot, self.run.id), now)
+                Restarts::Never => self.on_observation(observe(&snapshot, self.run.id), now),
+                Restarts::ByManager { .. } => {
+                    let step = self.on_relaunched(snapshot.unit.invocation, now);
+                    step.then(self.on_observation(observe(&snapshot, self.run.id), now))
                 }
             },
             Event::Started { pid, at, run } => self.on_started(pid, at, run, now),
@@ -317,13 +313,15 @@ impl Machine {
                 self.note_alive(alive, now);
                 self.go_to_stopping(Cause::Deactivating, now)
             }
-            Main::Ended(ended) => self.on_ended(ended, now),
+            Main::Ended(ended) => self.on_exited(ended, now),
             Main::Failed(reason) => self.on_failed(reason, now),
         }
     }
 
     fn on_started(&mut self, pid: u32, at: Timestamp, run: Option<InvocationId>, now: Timestamp) -> Step {
-        let step = if self.is_between_runs() {
+        // Who tells of the same start twice tells no next one.
+        let is_known = self.run.pid == Some(pid) && self.run.started_at == Some(at);
+        let step = if self.is_between_runs() && !is_known {
             self.begin_next_run(self.run.number.saturating_add(1), now)
         } else {
             Step::Stayed
@@ -368,7 +366,7 @@ impl Machine {
         if self.status.is_exit() {
             // The answer to a stop comes another way than the end that it brought, and may come after it. It
             // was ours if systemd had begun to stop it before that end.
-            self.stop_delivered |= self.was_deactivated() || self.ended_between_runs;
+            self.stop_delivered |= self.was_deactivated() || self.policy.ended_between_runs;
             return Step::Stayed;
         }
         self.stop_delivered = true;
@@ -394,7 +392,7 @@ impl Machine {
         if self.status.is_exit() {
             return Step::Stayed;
         }
-        self.ended_between_runs = self.is_between_runs();
+        self.policy.ended_between_runs = self.is_between_runs();
         let status = ProcStatus::from_exit(ended.exit);
         self.run.take_end(ended);
         self.move_to(status, Cause::Exit, now)
@@ -416,7 +414,7 @@ impl Machine {
         if self.status.is_exit() {
             return Step::Stayed;
         }
-        self.ended_between_runs = self.is_between_runs();
+        self.policy.ended_between_runs = self.is_between_runs();
         let cause = match reason {
             FailReason::Lost { .. } => Cause::Lost,
             FailReason::Setup { .. } | FailReason::NoMainProcess { .. } => Cause::SetupFailed,
@@ -425,7 +423,8 @@ impl Machine {
     }
 
     fn move_to(&mut self, to: ProcStatus, cause: Cause, now: Timestamp) -> Step {
-        if let Err(refusal) = allowed(self.status.kind(), to.kind(), self.restarts != Restarts::Never) {
+        if let Err(refusal) = allowed(self.status.kind(), to.kind(), self.policy.restarts != Restarts::Never)
+        {
             return Step::Refused(refusal);
         }
         let from = self.status.kind();

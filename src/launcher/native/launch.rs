@@ -42,7 +42,7 @@ pub(super) async fn launch(
     // From here on dropping the leader ends the child.
     let Started { leader, at } = started.map_err(|refused| not_started(spec, refused))?;
     let exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
-    facts.send(Event::Started { pid: leader.number(), at: at.into(), run: run });
+    facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
     let (census, launcher) = (Arc::clone(&shared.census), shared.launcher.clone());
     let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };

@@ -256,7 +256,9 @@ impl Attempt<'_> {
                 let kept = match sight(&self.unit, snapshot, details) {
                     Ok(sighting) => sighting.lifetime == Lifetime::Detached,
                     Err(Unseen::NoUnit) => false,
-                    Err(Unseen::NotOurs(_)) => return LaunchError::NotOurs { unit: self.unit.to_string() },
+                    Err(Unseen::NotOurs(_) | Unseen::NotTransient) => {
+                        return LaunchError::NotOurs { unit: self.unit.to_string() };
+                    }
                 };
                 match (over, ending, kept) {
                     (true, true, _) => LaunchError::StillEnding { id },

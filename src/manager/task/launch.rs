@@ -46,7 +46,7 @@ impl Task {
         let restarts = restarts(spec.restart(), self.launcher.restarts_by_itself());
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.machine = Machine::restarting(restarts);
-            entry.again = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
+            entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
         }
         self.launching.insert(key, reply);
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());

@@ -18,7 +18,7 @@ impl Task {
             Hold::Launching => return Err(MonitorError::NeverLaunched { id }),
             _ if entry.reaped => return Err(MonitorError::Reaped { id }),
             Hold::Held(_) | Hold::Relaunching(_) | Hold::Settling(_) | Hold::Settled { .. } => {
-                entry.monitors.add(slot)
+                entry.monitors.add(slot);
             }
         }
         match entry.hold {

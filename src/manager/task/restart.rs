@@ -35,7 +35,7 @@ impl Task {
         if entry.ladder.is_none() || entry.is_over() || matches!(entry.hold, Hold::Relaunching(_)) {
             return;
         }
-        entry.restart_at = None;
+        entry.next.at = None;
         let step = entry.machine.no_more_runs(std::time::SystemTime::now().into());
         entry.take(step);
         if entry.is_over() {
@@ -48,12 +48,12 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         // Before the launcher has answered, nothing can be held against what it answers.
         let held = matches!(entry.hold, Hold::Held(_));
-        let Some(policy) = entry.again.as_ref().and_then(|spec| spec.restart()).filter(|_| held) else {
+        let Some(policy) = entry.next.spec.as_ref().and_then(|spec| spec.restart()).filter(|_| held) else {
             return;
         };
         if let Some(restart) = entry.machine.restart_due() {
             let at = Instant::now() + policy.delay_before(restart);
-            entry.restart_at.get_or_insert(at);
+            entry.next.at.get_or_insert(at);
             self.reschedule(key);
         }
     }
@@ -62,7 +62,7 @@ impl Task {
     pub(super) fn start_again(&mut self, key: RunKey) {
         let facts = Facts { key, to: self.facts.0.clone() };
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let Some(spec) = entry.again.clone() else { return };
+        let Some(spec) = entry.next.spec.clone() else { return };
         let Hold::Held(before) = &entry.hold else { return };
         entry.hold = Hold::Relaunching(Arc::clone(before));
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
@@ -102,12 +102,13 @@ impl Task {
         let revived = entry.machine.is_revived();
         let Some(run) = entry.held().filter(|_| by_unit) else { return };
         // Once for each.
-        let (asked, again) = (nobody_asks && !entry.rest_stopped, revived && !entry.revival_stopped);
+        let (asked, again) =
+            (nobody_asks && !entry.next.rest_stopped, revived && !entry.next.revival_stopped);
         if !asked && !again {
             return;
         }
-        entry.rest_stopped |= nobody_asks;
-        entry.revival_stopped |= revived;
+        entry.next.rest_stopped |= nobody_asks;
+        entry.next.revival_stopped |= revived;
         tokio::spawn(async move {
             if let Err(error) = run.stop().await {
                 tracing::debug!(%error, "a unit that is through with its restarts was not stopped");

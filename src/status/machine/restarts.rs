@@ -6,6 +6,7 @@
 //! left to it, the end is final at once.
 
 use super::{Machine, Restarts, Step};
+use crate::id::InvocationId;
 use crate::status::history::Cause;
 use crate::status::observe::{Ended, Main, Observation, Tree, is_down, is_settled, observe};
 use crate::status::proc_status::{FailReason, ProcStatus, StatusKind};
@@ -16,6 +17,24 @@ use crate::time::Timestamp;
 /// Runs kept besides the newest.
 const EARLIER_KEPT: usize = 63;
 
+/// What the machine keeps of what follows a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    pub(super) restarts: Restarts,
+    /// Somebody wants the proc to end.
+    no_more_runs: bool,
+    /// It is over, and was so between two runs.
+    pub(super) ended_between_runs: bool,
+    /// It is over, and a run began all the same.
+    revived: bool,
+}
+
+impl Policy {
+    pub(super) const fn new(restarts: Restarts) -> Self {
+        Self { restarts, no_more_runs: false, ended_between_runs: false, revived: false }
+    }
+}
+
 impl Machine {
     /// Whether the proc is between two runs: the last one is over, and the next has not begun.
     pub fn is_between_runs(&self) -> bool {
@@ -24,25 +43,25 @@ impl Machine {
 
     /// Whether it is over, and was so between two runs.
     pub const fn ended_between_runs(&self) -> bool {
-        self.ended_between_runs
+        self.policy.ended_between_runs
     }
 
     /// Whether its unit has begun a run after the last that its policy allows, which was taken for the end.
     pub const fn is_revived(&self) -> bool {
-        self.revived
+        self.policy.revived
     }
 
     /// The number of the restart that its manager is to make now: the last run is over, and nothing of it is left.
     pub fn restart_due(&self) -> Option<u32> {
-        let by_manager = matches!(self.restarts, Restarts::ByManager { .. });
+        let by_manager = matches!(self.policy.restarts, Restarts::ByManager { .. });
         (by_manager && self.is_between_runs() && self.tree_gone()).then_some(self.run.number)
     }
 
     /// Somebody wants it to end: no run is to follow. It moves nothing that a unit may still start; between two runs
     /// that its manager starts, there is nobody left to start the next, and it is over.
     pub fn no_more_runs(&mut self, now: Timestamp) -> Step {
-        self.no_more_runs = true;
-        if matches!(self.restarts, Restarts::ByManager { .. }) && self.is_between_runs() {
+        self.policy.no_more_runs = true;
+        if matches!(self.policy.restarts, Restarts::ByManager { .. }) && self.is_between_runs() {
             self.stop_delivered = true;
             return self.end_as_the_last_run_did(now);
         }
@@ -65,7 +84,7 @@ impl Machine {
         let mut step = Step::Stayed;
         if self.is_next_run(picture) {
             if self.status.is_exit() {
-                self.revived = true;
+                self.policy.revived = true;
                 return Step::Stayed;
             }
             step = self.begin_next_run(Counter::of(picture).number, now);
@@ -103,7 +122,7 @@ impl Machine {
                 let shown = self.show_running(&ended, now);
                 self.note_tree(picture);
                 let step = shown.then(self.on_ended(ended, now));
-                self.ended_between_runs |= was_kept_down;
+                self.policy.ended_between_runs |= was_kept_down;
                 step
             }
             // What a moment shows of the tree counts as little as what it shows of the end.
@@ -138,6 +157,14 @@ impl Machine {
         }
     }
 
+    /// A picture of a unit that its manager has started anew.
+    pub(super) fn on_relaunched(&mut self, shown: Option<InvocationId>, now: Timestamp) -> Step {
+        if self.restart_due().is_some() && shown.is_some() && shown != self.run.id {
+            return self.begin_next_run(self.run.number.saturating_add(1), now);
+        }
+        Step::Stayed
+    }
+
     /// The next run could not be started by its manager.
     pub(super) fn on_not_started(&mut self, reason: FailReason, now: Timestamp) -> Step {
         if !self.is_between_runs() {
@@ -152,20 +179,24 @@ impl Machine {
     }
 
     fn manager_starts_again(&self, failure: bool) -> bool {
-        let wanted = match self.restarts {
+        let wanted = match self.policy.restarts {
             Restarts::ByManager { always, .. } => always || failure,
             Restarts::Never | Restarts::ByUnit { .. } => false,
         };
-        wanted && !self.no_more_runs && !self.stop_delivered && !self.is_used_up() && !self.status.is_exit()
+        wanted
+            && !self.policy.no_more_runs
+            && !self.stop_delivered
+            && !self.is_used_up()
+            && !self.status.is_exit()
     }
 
     /// Whether no restart is left after this run.
     fn is_used_up(&self) -> bool {
-        self.restarts.max().is_some_and(|max| self.run.number > max)
+        self.policy.restarts.max().is_some_and(|max| self.run.number > max)
     }
 
     fn within_limit(&self, counter: Counter) -> Counter {
-        let last = self.restarts.max().map_or(u32::MAX, |max| max.saturating_add(1));
+        let last = self.policy.restarts.max().map_or(u32::MAX, |max| max.saturating_add(1));
         Counter { number: counter.number.min(last), ..counter }
     }
 
@@ -200,9 +231,12 @@ impl Machine {
                 self.run.end.clone_from(&before.end);
                 self.go_to_starting(now)
             }
-            // A stop that has not kept it from being started again is still on its way.
-            StatusKind::Starting | StatusKind::Stopping => Step::Stayed,
-            StatusKind::Stopped | StatusKind::Killed | StatusKind::Failed => Step::Stayed,
+            // A stop that has not kept it from being started again is still on its way; an end stays the end.
+            StatusKind::Starting
+            | StatusKind::Stopping
+            | StatusKind::Stopped
+            | StatusKind::Killed
+            | StatusKind::Failed => Step::Stayed,
         };
         self.earlier.push(before, EARLIER_KEPT);
         self.run = Run::new(number.max(self.run.number.saturating_add(1)));
@@ -229,7 +263,7 @@ impl Machine {
     fn wait_for_next_run(&mut self, waits: bool, now: Timestamp) -> Step {
         self.run.waits |= waits;
         match self.status.kind() {
-            StatusKind::Running | StatusKind::Ready if waits && !self.no_more_runs => {
+            StatusKind::Running | StatusKind::Ready if waits && !self.policy.no_more_runs => {
                 self.go_to_starting(now)
             }
             _ => Step::Stayed,
