@@ -52,7 +52,7 @@ struct TaskRun {
 fn tell_end(facts: &Mutex<Option<Facts>>, exit: Exit) {
     let taken = facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     if let Some(facts) = taken {
-        facts.send(Event::Exited { exit, at: SystemTime::now().into(), run: None });
+        facts.send(Event::Exited { exit, at: SystemTime::now().into() });
         // A task has no children: nothing of it is left.
         facts.send(Event::TreeGone);
     }
