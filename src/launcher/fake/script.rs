@@ -21,7 +21,7 @@ pub enum When {
     Now,
     /// So much later, by tokio's clock.
     After(Duration),
-    /// When [`super::FakeProc::answer`] says so; never, if it does not.
+    /// When [`super::FakeProc::answer`] says so, or nothing is kept of the proc any more; never, if neither comes.
     Told,
 }
 
