@@ -81,6 +81,13 @@ pub(super) async fn has_manager(on: &Calls) -> Result<(), BusError> {
     bounded("GetNameOwner", "", asked).await.map(drop)
 }
 
+/// The user whose systemd this is.
+pub(super) async fn owner(on: &Calls) -> Result<u32, BusError> {
+    let call = "GetConnectionUnixUser";
+    let asked = on.connection.call_method(Some(DBUS), DBUS_PATH, Some(DBUS), call, &SYSTEMD);
+    bounded(call, "", async { asked.await?.body().deserialize::<u32>() }).await
+}
+
 pub(super) async fn info(on: &Calls) -> Result<ManagerInfo, BusError> {
     // Both questions are on their way before the first answer is awaited.
     let (version, environment) = tokio::try_join!(

@@ -142,6 +142,14 @@ impl Bus {
         self.0.shared.mailbox.forget(unit);
     }
 
+    /// The user whose systemd this is, by number.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn owner(&self) -> Result<u32, BusError> {
+        calls::owner(&self.calls()?).await
+    }
+
     /// What the manager says of itself now.
     pub async fn info(&self) -> Result<ManagerInfo, BusError> {
         calls::info(&self.calls()?).await

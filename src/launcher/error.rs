@@ -206,6 +206,22 @@ pub enum AdoptError {
         /// What tells.
         why: &'static str,
     },
+    /// A unit has the name, and it stands in a file: procunit makes none.
+    #[error("{unit} was not started by procunit: it is no transient unit")]
+    NotTransient {
+        /// The unit.
+        unit: String,
+    },
+    /// The units that the launcher sees are another user's.
+    #[error("{unit} belongs to user {owner}, and this is user {user}; run it as that user")]
+    OtherOwner {
+        /// The unit.
+        unit: String,
+        /// The number of the user whose it is.
+        owner: u32,
+        /// The number of the user who asks.
+        user: u32,
+    },
     /// The manager is gone.
     #[error("the manager is gone")]
     Closed,

@@ -87,7 +87,7 @@ pub(super) struct Entry {
     /// Who wants what is kept of it thrown away, once this manager is through with it.
     pub(super) reapers: Vec<oneshot::Sender<()>>,
     /// The last delivery that failed, for the error of a ladder that gives up.
-    pub(super) undelivered: Option<DeliverError>,
+    pub(super) undelivered: Option<Arc<DeliverError>>,
     pub(super) notes: Vec<String>,
 }
 

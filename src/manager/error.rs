@@ -1,8 +1,10 @@
 //! What can go wrong at a handle: one enum per operation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::ProcId;
+use crate::launcher::DeliverError;
 use crate::status::ProcStatus;
 
 /// Why [`super::ProcHandle::terminate`] or [`super::ProcHandle::kill`] did not end a proc.
@@ -18,14 +20,23 @@ pub enum TerminateError {
         /// The id.
         id: ProcId,
     },
-    /// Processes are left although SIGKILL was sent; its status stays Stopping.
+    /// Processes are left although SIGKILL was delivered; its status stays Stopping.
     #[error("still there after SIGKILL: {}", pid_list(pids))]
     TimedOut {
         /// The processes left; empty where they could not be told.
         pids: Vec<u32>,
-        /// Why the signal may not have reached them.
+    },
+    /// Its launcher has no way to end it.
+    #[error("the launcher cannot end it: {0}")]
+    Unsupported(&'static str),
+    /// Its launcher could not deliver SIGKILL, however often it tried.
+    #[error("not ended: {source}; still there: {}", pid_list(pids))]
+    Launcher {
+        /// The processes left; empty where they could not be told.
+        pids: Vec<u32>,
+        /// Why not, the last time.
         #[source]
-        source: Option<crate::launcher::DeliverError>,
+        source: Arc<DeliverError>,
     },
     /// The manager is gone.
     #[error("the manager is gone")]
@@ -83,6 +94,17 @@ pub enum ReapError {
     /// The manager is gone.
     #[error("the manager is gone")]
     Closed,
+}
+
+/// Why it is still there when the ladder has given up.
+pub(super) fn not_ended(pids: &[u32], undelivered: Option<&Arc<DeliverError>>) -> TerminateError {
+    match undelivered {
+        None => TerminateError::TimedOut { pids: pids.to_vec() },
+        Some(source) => match **source {
+            DeliverError::Unsupported(why) => TerminateError::Unsupported(why),
+            _ => TerminateError::Launcher { pids: pids.to_vec(), source: Arc::clone(source) },
+        },
+    }
 }
 
 fn pid_list(pids: &[u32]) -> String {

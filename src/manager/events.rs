@@ -51,15 +51,16 @@ impl ProcEvents {
     ///
     /// Cancel safe: nothing is lost where the future is dropped.
     pub async fn next(&mut self) -> Option<ProcEvent> {
+        let mut closed = false;
         while !self.over {
             if let Some(event) = self.take() {
                 return Some(event);
             }
-            // The task writes first and tells then: what it told of is there.
-            if self.view.changed().await.is_err() {
-                self.over = true;
-                return self.take();
+            if closed {
+                break;
             }
+            // The task writes first and tells then: what it told of is there, also when it is gone itself.
+            closed = self.view.changed().await.is_err();
         }
         None
     }

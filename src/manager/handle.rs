@@ -103,7 +103,7 @@ impl ProcHandle {
 
     /// A watch of the newest status, which may skip statuses between two looks.
     pub fn watch(&self) -> StatusWatch {
-        StatusWatch { view: self.view.clone() }
+        StatusWatch { given: self.status(), view: self.view.clone() }
     }
 
     /// Every transition in order, from the oldest that is kept. Many may read, each at its own pace; who is slow is
@@ -117,9 +117,7 @@ impl ProcHandle {
     /// # Errors
     /// [`WaitError::Closed`] where the manager is gone, or goes, without one.
     pub async fn changed(&self) -> Result<ProcStatus, WaitError> {
-        let mut watch = self.watch();
-        watch.view.mark_unchanged();
-        watch.changed().await
+        self.watch().changed().await
     }
 
     /// Resolves with the end; at once if it is over. Many may wait.
@@ -205,11 +203,10 @@ impl ProcHandle {
         reason: impl Into<String>,
     ) -> Result<(), TerminateError> {
         let status = self.status();
-        if status.is_exit() {
-            return Err(TerminateError::AlreadyTerminated(status));
-        }
         let (reply, _) = oneshot::channel();
-        self.send(Command::Terminate { key: self.key, grace, reason: reason.into(), reply })
+        // What an ended one left is to be ended all the same.
+        self.send(Command::Terminate { key: self.key, grace, reason: reason.into(), reply })?;
+        if status.is_exit() { Err(TerminateError::AlreadyTerminated(status)) } else { Ok(()) }
     }
 
     /// Ends the proc with SIGKILL to the whole tree now. `Ok` as for [`Self::terminate`].
@@ -261,6 +258,8 @@ impl ProcHandle {
 #[derive(Debug, Clone)]
 pub struct StatusWatch {
     view: watch::Receiver<View>,
+    /// What a change is a change from.
+    given: ProcStatus,
 }
 
 impl StatusWatch {
@@ -269,19 +268,15 @@ impl StatusWatch {
         self.view.borrow().status.clone()
     }
 
-    /// Resolves with a status that this watch has not given yet. Statuses between two calls are skipped.
+    /// Resolves with the newest status once it is another than at the call before, or than when the watch was made: at
+    /// once where it changed in between. Statuses between two calls are skipped.
     ///
     /// # Errors
     /// [`WaitError::Closed`] where the manager is gone.
     pub async fn changed(&mut self) -> Result<ProcStatus, WaitError> {
-        let before = self.view.borrow().status.clone();
-        loop {
-            self.view.changed().await.map_err(|_| WaitError::Closed)?;
-            let status = self.view.borrow_and_update().status.clone();
-            // The run's id or pid alone is no change of status.
-            if status != before {
-                return Ok(status);
-            }
-        }
+        // The run's id or pid alone is no change of status.
+        let changed = self.view.wait_for(|view| view.status != self.given).await;
+        self.given.clone_from(&changed.map_err(|_| WaitError::Closed)?.status);
+        Ok(self.given.clone())
     }
 }

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails as the test does")]
 
-mod api;
 mod child;
 mod common;
 mod ending;

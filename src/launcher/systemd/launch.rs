@@ -254,7 +254,7 @@ impl Attempt<'_> {
                 let over = matches!(observe(&snapshot, None).main, Main::Ended(_) | Main::Failed(_));
                 let kept = details.remain_after_exit == Some(true);
                 let ending = snapshot.unit.active_state.as_deref() == Some("deactivating");
-                if let Err(Unseen::NotOurs(_)) = sight(&self.unit, snapshot, details) {
+                if let Err(Unseen::NotOurs(_) | Unseen::NotTransient) = sight(&self.unit, snapshot, details) {
                     return LaunchError::NotOurs { unit: self.unit.to_string() };
                 }
                 match (over, ending, kept) {

@@ -47,6 +47,8 @@ struct Shared {
     routes: Routes,
     placement: Placement,
     signatures: OnceCell<Signatures>,
+    /// The user whose manager it is, once that was asked for.
+    owner: OnceCell<u32>,
     manager_env: Mutex<ManagerEnv>,
 }
 
@@ -61,6 +63,10 @@ struct ManagerEnv {
 const MANAGER_ENV_AGE: Duration = Duration::from_secs(1);
 
 impl Shared {
+    async fn owner(&self) -> Result<u32, BusError> {
+        self.owner.get_or_try_init(|| self.bus.owner()).await.copied()
+    }
+
     /// What the manager would add to a proc's environment.
     async fn manager_env(&self) -> Result<Vec<(String, String)>, BusError> {
         let mut known = self.manager_env.lock().await;
@@ -96,6 +102,7 @@ impl SystemdLauncher {
             version,
             routes: Routes::default(),
             signatures: OnceCell::new(),
+            owner: OnceCell::new(),
             manager_env: Mutex::new(ManagerEnv { entries: info.environment, read_at: Instant::now() }),
         });
         let router = tokio::spawn(router::run(Arc::downgrade(&shared), events));

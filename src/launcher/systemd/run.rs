@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::unistd::geteuid;
+
 use super::slices::Seat;
 use super::{Shared, error, sighting};
 use crate::bus::{BusError, Whom};
@@ -159,6 +161,11 @@ impl ProcRun for SystemdRun {
 pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Result<Adopted, AdoptError> {
     let unit = UnitName::for_proc(&id);
     let key = facts.key;
+    let owner = shared.owner().await.map_err(|refused| error::of_adopt(&id, refused))?;
+    let user = geteuid().as_raw();
+    if owner != user {
+        return Err(AdoptError::OtherOwner { unit: unit.to_string(), owner, user });
+    }
     if shared.routes.open_found(&unit, facts).is_none() {
         return Err(AdoptError::AlreadyHeld { id });
     }

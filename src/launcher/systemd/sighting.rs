@@ -21,6 +21,8 @@ const LOOKS_AT_ONCE: usize = 16;
 pub(super) enum Unseen {
     /// There is none.
     NoUnit,
+    /// It stands in a file.
+    NotTransient,
     /// It was not made by this project.
     NotOurs(&'static str),
 }
@@ -29,6 +31,7 @@ impl Unseen {
     pub(super) fn for_id(self, id: ProcId, unit: &UnitName) -> AdoptError {
         match self {
             Self::NoUnit => AdoptError::NotFound { id },
+            Self::NotTransient => AdoptError::NotTransient { unit: unit.to_string() },
             Self::NotOurs(why) => AdoptError::NotOurs { unit: unit.to_string(), why },
         }
     }
@@ -82,7 +85,7 @@ pub(super) fn sight(unit: &UnitName, snapshot: Snapshot, details: UnitDetails) -
         return Err(Unseen::NoUnit);
     }
     if details.transient != Some(true) {
-        return Err(Unseen::NotOurs("it is no transient unit"));
+        return Err(Unseen::NotTransient);
     }
     let id = id_of(&details).ok_or(Unseen::NotOurs("its environment names no PROCUNIT_ID"))?;
     if UnitName::for_proc(&id) != *unit {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Task;
 use crate::launcher::{DeliverError, Fact, Facts, Left, ProcRun, RunKey, Target};
 use crate::manager::entry::{Entry, Hold};
-use crate::manager::error::TerminateError;
+use crate::manager::error::{TerminateError, not_ended};
 use crate::manager::ladder::{Ladder, Rung};
 use crate::manager::message::{EndReply, Outcome};
 use crate::manager::sweep::{Orders, Sweep, Swept};
@@ -151,10 +151,19 @@ impl Task {
                     tracing::warn!(id = %entry.id, %error, ?rung, "not delivered; it is tried again");
                 }
                 let lasting = matches!(error, DeliverError::Unsupported(_));
-                entry.undelivered = Some(error);
-                if let Some(ladder) = entry.ladder.as_mut().filter(|_| !lasting) {
-                    ladder.undelivered(rung, Instant::now());
-                    self.reschedule(key);
+                entry.undelivered = Some(Arc::new(error));
+                match &mut entry.ladder {
+                    // There is no rung after it that could do more.
+                    Some(_) if lasting && rung == Rung::Kill => {
+                        entry.ladder = None;
+                        self.reschedule(key);
+                        self.on_survivors(key, &[]);
+                    }
+                    Some(ladder) if !lasting => {
+                        ladder.undelivered(rung, Instant::now());
+                        self.reschedule(key);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -162,10 +171,9 @@ impl Task {
 
     pub(super) fn on_survivors(&mut self, key: RunKey, pids: &[u32]) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let mut source = entry.undelivered.take();
+        let undelivered = entry.undelivered.take();
         for waiter in entry.end_waiters.drain(..) {
-            let error = TerminateError::TimedOut { pids: pids.to_vec(), source: source.take() };
-            let _ = waiter.send(Err(error));
+            let _ = waiter.send(Err(not_ended(pids, undelivered.as_ref())));
         }
         // Whoever asks again has it tried again.
         entry.sweep = None;

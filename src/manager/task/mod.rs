@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::backlog::Backlog;
 use super::callbacks::Callbacks;
 use super::entry::{Entry, Terms};
+use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::ladder::Rung;
 use super::message::{Command, Outcome};
@@ -158,8 +159,11 @@ impl Task {
     /// Forgets a run that never was one of this manager's; what is kept of an earlier run of the id is the newest
     /// again.
     fn withdraw(&mut self, key: RunKey) {
-        let Some(entry) = self.entries.get(&key) else { return };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
         let (id, earlier) = (entry.id.clone(), entry.earlier);
+        for waiter in entry.end_waiters.drain(..) {
+            let _ = waiter.send(Err(TerminateError::NotHeld { id: id.clone() }));
+        }
         self.forget(key);
         if let Some(earlier) = earlier.filter(|earlier| self.entries.contains_key(earlier)) {
             self.newest.entry(id).or_insert(earlier);

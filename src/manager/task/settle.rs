@@ -136,9 +136,8 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.is_over()) else { return };
         entry.reaped = true;
         match entry.hold {
-            Hold::Launching => {}
             Hold::Settled { .. } => self.discard(key, Some(reply)),
-            Hold::Held(_) | Hold::Settling(_) => {
+            Hold::Launching | Hold::Held(_) | Hold::Settling(_) => {
                 entry.reapers.push(reply);
                 self.sweep_leftovers(key);
                 self.settle_now(key);
