@@ -114,7 +114,8 @@ impl Stage {
             Act::Reap(number) => {
                 // A reap is for what is over, leftovers included: what it does about those that stay is not played here.
                 self.reconnect();
-                self.proc(*number, FakeProc::answer);
+                // More than it can have held back.
+                (0..20).for_each(|_| self.proc(*number, FakeProc::answer));
                 sleep(Duration::from_millis(1)).await;
                 self.proc(*number, FakeProc::leftovers_end);
                 drop(timeout(BOUND, self.manager.reap(&id(*number))).await.expect("a reap was left hanging"));
@@ -173,7 +174,11 @@ impl Stage {
                 Ok(status) | Err(TerminateError::AlreadyTerminated(status)) => {
                     told.lock().unwrap().push((id, status));
                 }
-                Err(TerminateError::TimedOut { .. } | TerminateError::NotHeld { .. }) => {}
+                Err(
+                    TerminateError::TimedOut { .. }
+                    | TerminateError::Launcher { .. }
+                    | TerminateError::NotHeld { .. },
+                ) => {}
                 Err(error) => panic!("{id}: {error}"),
             }
         });

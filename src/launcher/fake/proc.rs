@@ -425,6 +425,11 @@ impl FakeProc {
         // Written down first: what the manager does about it comes after it.
         self.record(What::Ended(exit));
         self.settle(&mut life);
+        let ending = !life.left.is_empty() && picture::is_going_down(&life.picture);
+        drop(life);
+        if ending {
+            self.later(self.stop_policy().backstop, Self::leftovers_end);
+        }
     }
 
     fn settle(&self, life: &mut Life) {

@@ -112,8 +112,8 @@ impl Script {
         self
     }
 
-    /// So many processes outlive its main process, unless that ends by SIGKILL to the tree. They react as it would, and
-    /// end together.
+    /// So many processes outlive its main process, unless that ends by SIGKILL to the tree. They react to signals as it
+    /// would, and end together; at the latest, where the launcher ends them by itself, at the backstop.
     #[must_use]
     pub fn leaves(mut self, processes: usize) -> Self {
         self.leaves = processes;
