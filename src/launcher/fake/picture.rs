@@ -52,6 +52,15 @@ pub(super) fn none() -> Snapshot {
     Snapshot { unit, service: ServiceSide::default() }
 }
 
+pub(super) fn is_none(picture: &Snapshot) -> bool {
+    picture.unit.load_state.as_deref() == Some("not-found")
+}
+
+/// systemd is ending what is in it.
+pub(super) fn is_going_down(picture: &Snapshot) -> bool {
+    picture.unit.active_state.as_deref() == Some("deactivating")
+}
+
 /// A stop job has been taken.
 pub(super) fn stop(picture: &mut Snapshot, at: Timestamp) {
     if picture.unit.active_state.as_deref() == Some("active") {
