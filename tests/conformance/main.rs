@@ -23,6 +23,8 @@ mod managing;
 mod many;
 mod monitors;
 mod owner;
+#[cfg(feature = "test-util")]
+mod readiness;
 mod relaunch;
 mod starting;
 mod watching;
