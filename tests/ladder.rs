@@ -5,12 +5,13 @@
 #![cfg(feature = "test-util")]
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use procunit::id::ProcId;
 use procunit::launcher::DeliverError;
 use procunit::launcher::fake::{FakeLauncher, FakeProc, Reaction, Record, Script, What, When};
-use procunit::manager::TerminateError;
+use procunit::manager::{Concurrency, TerminateError};
 use procunit::status::StatusKind;
 use procunit::{ProcHandle, ProcManager, ProcSpec, ProcStatus};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -273,4 +274,47 @@ async fn an_end_is_answered_only_when_what_the_main_process_left_is_gone_as_well
     assert_eq!(ended(within("the stop", stop).await.expect("no panic")), "Stopped(exit=0)");
     assert_eq!(bed.times(&life, What::Kill), [WAIT]);
     assert_eq!(life.elapsed(), WAIT);
+}
+
+/// How many procs were at most between the delivery of their stop and their end.
+fn most_at_once(records: &[Record]) -> usize {
+    let (mut now, mut most) = (0_usize, 0);
+    for record in records {
+        match record.what {
+            What::Stop => now += 1,
+            What::Ended(_) => now -= 1,
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    most
+}
+
+/// A hundred procs, each of which takes a second of its own to end, and what came of ending all.
+async fn ended_in_bulk(concurrency: Concurrency) -> (usize, Duration) {
+    let bed = Bed::new(FakeLauncher::new());
+    for number in 0..100 {
+        bed.fake.script(Script::new().on_stop(Reaction::exit(0).after(Duration::from_millis(1000 + number))));
+        let spec = ProcSpec::builder(format!("web-{number}").parse().expect("an id"), "web").build();
+        within("a launch", bed.manager.spawn(spec.expect("a spec"))).await.expect("launched");
+    }
+    let begun = Instant::now();
+    let summary =
+        within("the end of all", bed.manager.terminate_all(Some(WAIT), concurrency, "a test")).await;
+    assert_eq!((summary.attempted, summary.ok, summary.failed.len()), (100, 100, 0));
+    (most_at_once(&bed.fake.records()), begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_hundred_no_more_than_the_limit_are_between_delivery_and_end() {
+    let (most, _) = ended_in_bulk(Concurrency::default()).await;
+    assert_eq!(most, 16);
+    let (most, _) = ended_in_bulk(Concurrency::Limit(NonZeroUsize::MIN)).await;
+    assert_eq!(most, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_a_hundred_are_asked_to_end_at_once_where_that_is_wanted() {
+    let (most, took) = ended_in_bulk(Concurrency::All).await;
+    assert_eq!((most, took), (100, Duration::from_millis(1099)));
 }

@@ -52,6 +52,15 @@ pub(super) fn none() -> Snapshot {
     Snapshot { unit, service: ServiceSide::default() }
 }
 
+pub(super) fn is_none(picture: &Snapshot) -> bool {
+    picture.unit.load_state.as_deref() == Some("not-found")
+}
+
+/// systemd is ending what is in it.
+pub(super) fn is_going_down(picture: &Snapshot) -> bool {
+    picture.unit.active_state.as_deref() == Some("deactivating")
+}
+
 /// A stop job has been taken.
 pub(super) fn stop(picture: &mut Snapshot, at: Timestamp) {
     if picture.unit.active_state.as_deref() == Some("active") {
@@ -117,7 +126,7 @@ pub(super) fn plain(picture: &Snapshot) -> Vec<Event> {
     let started = service.exec_main_pid.zip(service.exec_main_start);
     let exited = exit(picture).zip(service.exec_main_exit);
     let down = matches!(picture.unit.active_state.as_deref(), Some("inactive" | "failed"));
-    let started = started.map(|(pid, at)| Event::Started { pid, at });
+    let started = started.map(|(pid, at)| Event::Started { pid, at, run: None });
     let gone = exited.filter(|_| down).map(|_| Event::TreeGone);
     let exited = exited.map(|(exit, at)| Event::Exited { exit, at });
     [started, exited, gone].into_iter().flatten().collect()

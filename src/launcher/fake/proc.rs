@@ -18,7 +18,7 @@ use crate::spec::{Lifetime, ProcSpec, StopPolicy};
 use crate::status::Found;
 use crate::status::details::UnitDetails;
 use crate::status::exit::Exit;
-use crate::status::machine::Event;
+use crate::status::machine::{Event, Restarts};
 use crate::status::snapshot::Snapshot;
 
 /// One run of a fake proc, in the hand of a test. Clones are the same one; dropping it changes nothing.
@@ -168,10 +168,11 @@ impl FakeProc {
     /// All of it goes, and its unit, and nobody sees how.
     pub fn vanish(&self) {
         let mut life = self.life();
-        if life.picture.service.exec_main_start.is_some() {
+        if !life.forgotten && life.picture.unit.invocation.is_some() {
             life.picture = picture::none();
             life.left.clear();
-            life.forgotten = true;
+            self.forget(&mut life);
+            self.record(What::Vanished);
             self.say(&life);
         }
     }
@@ -217,8 +218,8 @@ impl FakeProc {
     }
 
     pub(super) fn record(&self, what: What) {
-        let (id, run) = (self.id().clone(), self.run());
-        self.0.hub.record(Record { at: Instant::now(), id, run, what });
+        let (id, run, pid) = (self.id().clone(), self.run(), self.pid());
+        self.0.hub.record(Record { at: Instant::now(), id, run, pid, what });
     }
 
     /// From the call to the answer.
@@ -226,7 +227,7 @@ impl FakeProc {
         let script = self.life().script.clone();
         self.wait(script.answers).await;
         if let Some(refuse) = &script.refusal {
-            self.life().forgotten = true;
+            self.forget(&mut self.life());
             return Err(refuse(self.id().clone()));
         }
         self.start();
@@ -282,7 +283,9 @@ impl FakeProc {
         let mut life = self.life();
         life.holds.retain(|(held, _)| *held != hold);
         let over = life.is_over() || life.replaying;
-        life.forgotten |= over && self.lifetime() == Lifetime::Attached;
+        if over && self.lifetime() == Lifetime::Attached {
+            self.forget(&mut life);
+        }
     }
 
     /// Whoever had this hold is gone. Attached, it ends with the last.
@@ -293,15 +296,22 @@ impl FakeProc {
         drop(life);
         if orphaned {
             self.end_leaving(Exit::Signal { signal: self.stop_policy().signal, core_dumped: false }, 0);
-            self.life().forgotten = true;
+            self.forget(&mut self.life());
         }
+    }
+
+    /// Keeps nothing of it any more. What was held back is answered: nobody could tell it to go.
+    fn forget(&self, life: &mut Life) {
+        life.forgotten = true;
+        self.0.told.close();
     }
 
     pub(super) fn discard(&self) {
         let mut life = self.life();
         if self.0.hub.is_connected() {
             life.left.clear();
-            life.forgotten = true;
+            self.settle(&mut life);
+            self.forget(&mut life);
         }
     }
 
@@ -321,6 +331,7 @@ impl FakeProc {
             lifetime: self.lifetime(),
             stop: self.stop_policy(),
             runtime_max: self.spec().and_then(ProcSpec::runtime_max),
+            restarts: life.script.details.as_ref().map_or(Restarts::Never, UnitDetails::restarts),
         }
     }
 
@@ -415,6 +426,11 @@ impl FakeProc {
         // Written down first: what the manager does about it comes after it.
         self.record(What::Ended(exit));
         self.settle(&mut life);
+        let ending = !life.left.is_empty() && picture::is_going_down(&life.picture);
+        drop(life);
+        if ending {
+            self.later(self.stop_policy().backstop, Self::leftovers_end);
+        }
     }
 
     fn settle(&self, life: &mut Life) {
@@ -430,10 +446,12 @@ impl FakeProc {
         }
         if self.0.hub.units {
             self.send(life, &[Event::Snapshot(life.picture.clone())]);
-        } else if life.forgotten {
-            self.send(life, &[Event::Lost(Found::NoUnit)]);
         } else {
             self.send(life, &picture::plain(&life.picture));
+        }
+        if picture::is_none(&life.picture) {
+            // A picture of no unit says nothing to who has never seen one: the launcher knows that there was.
+            self.send(life, &[Event::Lost(Found::NoUnit), Event::TreeGone]);
         }
     }
 

@@ -14,13 +14,16 @@ pub struct Record {
     pub at: Instant,
     /// The proc's id.
     pub id: ProcId,
-    /// The run it was asked of.
+    /// The run it was asked of, also where the launcher tells managers of none.
     pub run: InvocationId,
+    /// The main process of that run.
+    pub pid: u32,
     /// What.
     pub what: What,
 }
 
-/// What happened. All but the last are calls of the manager's, written down as they come in and whatever comes of them.
+/// What happened. All but the last two are calls of the manager's, written down as they come in and whatever comes of
+/// them; the last two are here to be counted among those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// The launch.
@@ -41,6 +44,8 @@ pub enum What {
     Release,
     /// The hold was dropped.
     Drop,
-    /// The main process ended: no call, and here to be counted among them.
+    /// The main process ended.
     Ended(Exit),
+    /// It went with its unit, and nobody saw how.
+    Vanished,
 }

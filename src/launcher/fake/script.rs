@@ -21,7 +21,7 @@ pub enum When {
     Now,
     /// So much later, by tokio's clock.
     After(Duration),
-    /// When [`super::FakeProc::answer`] says so; never, if it does not.
+    /// When [`super::FakeProc::answer`] says so, or nothing is kept of the proc any more; never, if neither comes.
     Told,
 }
 
@@ -112,8 +112,8 @@ impl Script {
         self
     }
 
-    /// So many processes outlive its main process, unless that ends by SIGKILL to the tree. They react as it would, and
-    /// end together.
+    /// So many processes outlive its main process, unless that ends by SIGKILL to the tree. They react to signals as it
+    /// would, and end together; at the latest, where the launcher ends them by itself, at the backstop.
     #[must_use]
     pub fn leaves(mut self, processes: usize) -> Self {
         self.leaves = processes;
