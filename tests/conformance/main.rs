@@ -26,5 +26,6 @@ mod owner;
 #[cfg(feature = "test-util")]
 mod readiness;
 mod relaunch;
+mod restarts;
 mod starting;
 mod watching;

@@ -128,7 +128,13 @@ async fn who_reads_events_slowly_or_not_at_all_holds_up_nobody(bed: &Bed) {
     let unread_of_many = join_all((0..100).map(|_| async { handle.clone().events() })).await;
     assert_eq!(end_of(&handle).await, stopped(3));
     within("nothing left", handle.gone()).await.expect("it goes");
-    assert_eq!(read(unread).await.len(), 2, "what was not read is still there");
+    // Whether it was seen running depends on how fast it was over.
+    let all = read(unread).await;
+    assert_eq!(
+        (all[0].seq, all.last().map(|last| &last.to)),
+        (0, Some(&stopped(3))),
+        "it is all still there"
+    );
     drop(unread_of_many);
 }
 
