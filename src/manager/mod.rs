@@ -100,10 +100,14 @@ impl ProcManager {
     }
 
     async fn replace(&self, spec: Box<ProcSpec>) -> Result<ProcHandle, LaunchError> {
-        match self.spawn_new(spec.clone()).await {
-            Err(LaunchError::AlreadyExists { id }) if self.make_way(&id).await => self.spawn_new(spec).await,
-            answer => answer,
+        // Twice, as what this manager has of the id may be an earlier run than the one that is in the way.
+        for _ in 0..2 {
+            match self.spawn_new(spec.clone()).await {
+                Err(LaunchError::AlreadyExists { id }) if self.make_way(&id).await => {}
+                answer => return answer,
+            }
         }
+        self.spawn_new(spec).await
     }
 
     async fn spawn_new(&self, spec: Box<ProcSpec>) -> Result<ProcHandle, LaunchError> {

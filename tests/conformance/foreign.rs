@@ -1,17 +1,19 @@
 //! Units that are not ours are refused with a typed error, and nothing is done to them. Natively there are none.
 
+use procunit::bus::{Bus, BusAddress};
 use procunit::id::{ProcId, UnitName};
 use procunit::launcher::{AdoptError, LaunchError};
 
-use crate::bed::{Bed, quiet, systemctl_on};
+use crate::bed::{Bed, end_of, quiet, spawn, systemctl_on};
 use crate::live::outside::{properties, systemctl, unit_of};
-use crate::live::within;
+use crate::live::{BOUND, eventually, within};
 use tokio::process::Command;
 
 each_backend![
     a_transient_unit_of_somebody_elses_is_refused,
     a_unit_that_is_not_transient_is_refused,
     a_unit_that_names_another_proc_is_refused,
+    a_name_that_another_client_holds_is_told_as_held,
 ];
 
 /// Neither adopted nor replaced, and as alive as before.
@@ -78,4 +80,24 @@ async fn a_unit_that_is_not_transient_is_refused(bed: &Bed) {
     systemctl_on(&["stop"], &id).await;
     std::fs::remove_file(file).expect("the unit file goes");
     systemctl(&["daemon-reload"]).await;
+}
+
+async fn a_name_that_another_client_holds_is_told_as_held(bed: &Bed) {
+    if !bed.is_systemd() {
+        return;
+    }
+    let manager = bed.manager().await;
+    let handle = spawn(&manager, bed.sleeper()).await;
+    let unit = unit_of(handle.id());
+    let address = BusAddress::from_env().expect("a user manager to test with");
+    let other = within("connecting", Bus::connect(address)).await.expect("a user manager").bus;
+    within("a hold", other.add_ref(&unit)).await.expect("a hold");
+    within("a kill", handle.kill()).await.expect("it ends");
+    let again = || quiet(handle.id().clone(), "/bin/true").build().expect("a spec");
+    let error = within("a launch", manager.spawn(again())).await.expect_err("the name is held");
+    assert!(matches!(&error, LaunchError::NameHeld { id } if id == handle.id()), "{error:?}");
+    within("no hold", other.unref(&unit)).await.expect("no hold");
+    let free = || async { manager.spawn(again()).await.ok() };
+    let second = eventually(BOUND, "the name is free", free).await;
+    end_of(&second).await;
 }

@@ -23,6 +23,9 @@ mod managing;
 mod many;
 mod monitors;
 mod owner;
+#[cfg(feature = "test-util")]
+mod readiness;
 mod relaunch;
+mod restarts;
 mod starting;
 mod watching;

@@ -13,6 +13,7 @@ each_backend![
     the_id_of_an_attached_proc_is_free_directly_after_its_end_five_hundred_times,
     it_is_free_also_while_what_a_run_left_is_being_ended,
     the_id_of_a_detached_proc_is_free_as_soon_as_it_is_reaped,
+    an_ended_detached_proc_is_replaced_where_that_is_wanted,
     a_handle_keeps_the_end_of_its_own_run,
     an_escalation_belongs_to_a_run_and_not_to_its_id,
     a_wish_for_a_run_that_is_over_does_not_reach_the_next,
@@ -60,6 +61,29 @@ async fn the_id_of_a_detached_proc_is_free_as_soon_as_it_is_reaped(bed: &Bed) {
         assert!(again.is_err(), "it has not been reaped");
         within("it is reaped", handle.reap()).await;
     }
+}
+
+/// By the manager that holds it, and by one that has never heard of it.
+async fn an_ended_detached_proc_is_replaced_where_that_is_wanted(bed: &Bed) {
+    if !bed.lifetimes().contains(&Lifetime::Detached) {
+        return;
+    }
+    let (one, other) = (bed.manager().await, bed.manager().await);
+    let id = bed.id();
+    for (code, manager) in (0..6).zip([&one, &one, &other].into_iter().cycle()) {
+        let spec = sh_as(id.clone(), &format!("exit {code}")).lifetime(Lifetime::Detached);
+        let handle = spawn(manager, spec.replace_ended(true)).await;
+        assert_eq!(end_of(&handle).await, stopped(code));
+        within("nothing left", handle.gone()).await.expect("it goes");
+        within("its report", handle.report()).await;
+    }
+    let running = sh_as(id.clone(), "exec sleep 600").lifetime(Lifetime::Detached).replace_ended(true);
+    let running = spawn(&one, running).await;
+    let spec = sh_as(id, "exit 0").lifetime(Lifetime::Detached).replace_ended(true).build();
+    let refused = within("a launch", one.spawn(spec.expect("a spec"))).await;
+    assert!(refused.is_err(), "one that is not over is never replaced");
+    assert_eq!(running.status().kind(), StatusKind::Running);
+    clear(&running).await;
 }
 
 async fn a_handle_keeps_the_end_of_its_own_run(bed: &Bed) {

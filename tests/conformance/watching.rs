@@ -5,7 +5,7 @@ use procunit::manager::{ProcEvent, ProcEvents, ReadyError, WaitError};
 use procunit::status::StatusKind;
 use procunit::status::history::{Cause, Transition};
 
-use crate::bed::{Bed, Talking, Told, begin, clear, end_of, killed, spawn, stopped};
+use crate::bed::{Bed, Talking, begin, clear, end_of, killed, spawn, stopped};
 use crate::live::within;
 
 each_backend![
@@ -19,7 +19,6 @@ each_backend![
     who_reads_events_slowly_or_not_at_all_holds_up_nobody,
     events_end_with_the_manager,
     one_that_declares_no_readiness_says_so_at_once,
-    every_transition_is_told_to_tracing,
     a_wait_on_a_manager_that_is_gone_says_so,
 ];
 
@@ -129,7 +128,13 @@ async fn who_reads_events_slowly_or_not_at_all_holds_up_nobody(bed: &Bed) {
     let unread_of_many = join_all((0..100).map(|_| async { handle.clone().events() })).await;
     assert_eq!(end_of(&handle).await, stopped(3));
     within("nothing left", handle.gone()).await.expect("it goes");
-    assert_eq!(read(unread).await.len(), 2, "what was not read is still there");
+    // Whether it was seen running depends on how fast it was over.
+    let all = read(unread).await;
+    assert_eq!(
+        (all[0].seq, all.last().map(|last| &last.to)),
+        (0, Some(&stopped(3))),
+        "it is all still there"
+    );
     drop(unread_of_many);
 }
 
@@ -150,27 +155,6 @@ async fn one_that_declares_no_readiness_says_so_at_once(bed: &Bed) {
     let end = within("a kill", handle.kill()).await.expect("it ends");
     let answer = futures_util::FutureExt::now_or_never(handle.ready());
     assert_eq!(answer, Some(Err(ReadyError::Terminal(end))));
-}
-
-async fn every_transition_is_told_to_tracing(bed: &Bed) {
-    let told = Told::listen();
-    let manager = bed.manager().await;
-    let ends: [(&str, &[(&str, &str)]); 2] =
-        [("exit 7", &[("code", "7")]), ("kill -KILL $$", &[("signal", "SIGKILL")])];
-    for (script, end) in ends {
-        let handle = spawn(&manager, bed.sh(script)).await;
-        end_of(&handle).await;
-        let report = within("a report", handle.report()).await.expect("a record");
-        let events = told.about(handle.id());
-        assert_eq!(events.len(), report.transitions.len(), "{events:?}");
-        for (event, moved) in events.iter().zip(&report.transitions) {
-            assert_eq!(event["cause"], moved.cause.to_string());
-            assert_eq!(event.get("run").cloned(), moved.run.map(|run| run.to_string()));
-            assert_eq!(event["status"], moved.to.to_string());
-        }
-        let last = events.last().expect("an end");
-        assert!(end.iter().all(|(name, value)| last[*name] == *value), "{last:?}");
-    }
 }
 
 async fn a_wait_on_a_manager_that_is_gone_says_so(bed: &Bed) {

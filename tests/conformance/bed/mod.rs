@@ -2,7 +2,6 @@
 
 mod idle;
 mod talking;
-mod told;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +20,6 @@ use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::idle::Idle;
 pub(crate) use self::talking::{Talking, output_of};
-pub(crate) use self::told::Told;
 use crate::live::outside::{signal as signal_to, systemctl, unit_of};
 use crate::live::{BOUND, eventually, within};
 
