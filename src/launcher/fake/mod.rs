@@ -182,7 +182,7 @@ impl FakeLauncher {
             let held = there.is_over() && there.lifetime() == Lifetime::Attached;
             return Err(if held { LaunchError::NameHeld { id } } else { LaunchError::AlreadyExists { id } });
         }
-        let proc = FakeProc::new(&self.hub, Origin::Launched(spec), board.script_of(&id));
+        let proc = FakeProc::new(&self.hub, Origin::Launched(Box::new(spec)), board.script_of(&id));
         board.procs.insert(id, proc.clone());
         Ok(proc)
     }
