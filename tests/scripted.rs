@@ -66,7 +66,7 @@ async fn every_recorded_life_ends_in_a_manager_as_it_did() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trace_of_ones_own_is_told_at_its_pace() {
-    let started = Event::Started { pid: 7, at: std::time::SystemTime::now().into() };
+    let started = Event::Started { pid: 7, at: std::time::SystemTime::now().into(), run: None };
     let lost = Event::Lost(Found::NoUnit);
     let trace = Trace::default().then(Duration::from_secs(1), started).then(Duration::from_secs(60), lost);
     let begun = Instant::now();

@@ -69,7 +69,7 @@ impl ProcLauncher for Tasks {
                 return Err(LaunchError::NotFound { program: spec.program().to_owned(), searched: None });
             };
             let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-            facts.send(Event::Started { pid: number, at: SystemTime::now().into() });
+            facts.send(Event::Started { pid: number, at: SystemTime::now().into(), run: None });
             let (signals, seen) = watch::channel(None);
             let end = Arc::new(Mutex::new(Some(facts.clone())));
             let (program, told) = (program(seen), Arc::clone(&end));

@@ -16,7 +16,7 @@ fn owned(list: &[&str]) -> Vec<String> {
 
 impl Fill for UnitDetails {
     fn take(&mut self, name: &str, value: &Plain<'_>) -> Taken {
-        use Plain::{Bool, I32, Str, StrList, U64};
+        use Plain::{Bool, I32, Str, StrList, U32, U64};
         match name {
             "CPUUsageNSec" => {
                 keep!(self.cpu_usage, *value, U64(spent) => set(spent).map(Duration::from_nanos))
@@ -36,6 +36,10 @@ impl Fill for UnitDetails {
             "Transient" => keep!(self.transient, *value, Bool(yes) => Some(yes)),
             "Type" => keep!(self.service_type, *value, Str(word) => Some(word.to_owned())),
             "Restart" => keep!(self.restart, *value, Str(word) => Some(word.to_owned())),
+            "StartLimitIntervalUSec" => {
+                keep!(self.start_limit_interval, *value, U64(span) => set(span).map(Duration::from_micros))
+            }
+            "StartLimitBurst" => keep!(self.start_limit_burst, *value, U32(count) => Some(count)),
             "RemainAfterExit" => keep!(self.remain_after_exit, *value, Bool(yes) => Some(yes)),
             "KillSignal" => keep!(self.kill_signal, *value, I32(number) => Some(number)),
             "TimeoutStopUSec" => {

@@ -11,6 +11,10 @@ impl ProcLauncher for Box<dyn ProcLauncher> {
         (**self).name()
     }
 
+    fn restarts_by_itself(&self) -> bool {
+        (**self).restarts_by_itself()
+    }
+
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         (**self).launch(spec, facts)
     }

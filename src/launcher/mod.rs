@@ -26,7 +26,7 @@ use crate::id::{InvocationId, ProcId, UnitName};
 use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, StopPolicy};
 use crate::status::details::UnitDetails;
-use crate::status::machine::Event;
+use crate::status::machine::{Event, Restarts};
 use crate::status::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -40,6 +40,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait ProcLauncher: Send + Sync + 'static {
     /// The launcher's name, as `--launcher` takes it.
     fn name(&self) -> &'static str;
+
+    /// Whether what it starts is started again by its spec's restart policy without anybody's doing. Where it is not,
+    /// its manager asks for each run by [`Self::launch`], with the same spec, when nothing of the run before is left.
+    fn restarts_by_itself(&self) -> bool {
+        false
+    }
 
     /// Starts a proc and answers when exec has succeeded, also where the program is over by then.
     ///
@@ -83,7 +89,7 @@ pub trait ProcRun: Send + Sync {
     /// `Ok` says that it was delivered.
     fn stop(&self) -> BoxFuture<'_, Result<(), DeliverError>>;
 
-    /// Delivers SIGKILL to the whole tree.
+    /// Delivers SIGKILL to the whole tree and keeps anything from starting the proc again.
     fn kill(&self) -> BoxFuture<'_, Result<(), DeliverError>>;
 
     /// Delivers a signal, which changes no status by itself.
@@ -183,6 +189,8 @@ pub struct Sighting {
     pub stop: StopPolicy,
     /// Its longest run time, where one is set.
     pub runtime_max: Option<Duration>,
+    /// Who starts it again.
+    pub restarts: Restarts,
 }
 
 /// Names one run within one manager; a later run of the same id has another.

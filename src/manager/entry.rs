@@ -13,15 +13,15 @@ use super::message::EndReply;
 use super::monitor::Monitors;
 use super::sweep::Sweep;
 use crate::id::ProcId;
-use crate::launcher::{DeliverError, ProcRun, RunKey};
+use crate::launcher::{DeliverError, Fact, ProcRun, RunKey};
 use crate::report::{Asked, Report, RunFacts};
 use crate::signal::Signal;
-use crate::spec::{Lifetime, StopPolicy, defaults};
+use crate::spec::{Lifetime, ProcSpec, StopPolicy, defaults};
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
 use crate::status::exit::Exit;
 use crate::status::history::Transition;
-use crate::status::machine::Machine;
+use crate::status::machine::{Machine, Step};
 
 /// What a proc was asked to be, as far as a manager needs it: the same for one it started and one it adopted.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub(super) enum Hold {
     Held(Arc<dyn ProcRun>),
     /// Over and nothing left: its last figures are being read and the hold given up, or will be.
     Settling(Arc<dyn ProcRun>),
+    /// Between two runs, of which the launcher is starting the second; this is the first.
+    Relaunching(Arc<dyn ProcRun>),
     /// Given up; this is what is known of it for good.
     Settled { run: Arc<dyn ProcRun>, details: Option<Box<UnitDetails>> },
 }
@@ -54,7 +56,20 @@ enum OwnKill {
     Delivered,
 }
 
-/// One run of a proc.
+/// What this manager does for a restart policy, or against what it does not allow.
+#[derive(Default)]
+pub(super) struct NextRun {
+    /// What is started again, where the launcher leaves that to its manager.
+    pub(super) spec: Option<Box<ProcSpec>>,
+    /// When it is due.
+    pub(super) at: Option<Instant>,
+    /// Whether the unit, which has no start left, was stopped.
+    pub(super) rest_stopped: bool,
+    /// Whether the unit, which began a run too many, was stopped.
+    pub(super) revival_stopped: bool,
+}
+
+/// One proc, in one run or, with a restart policy, in several.
 pub(super) struct Entry {
     pub(super) id: ProcId,
     pub(super) terms: Terms,
@@ -69,6 +84,9 @@ pub(super) struct Entry {
     own_kill: OwnKill,
     /// When its time is up.
     pub(super) limit_at: Option<Instant>,
+    pub(super) next: NextRun,
+    /// What was told of it before it was known what it is.
+    pub(super) early: Vec<Fact>,
     /// When the task's timer is set for this entry.
     pub(super) scheduled: Option<Instant>,
     /// Whether its caller went away during the launch, so that nobody will ever ask for it.
@@ -105,6 +123,8 @@ impl Entry {
             asked: None,
             own_kill: OwnKill::Unsent,
             limit_at: None,
+            next: NextRun::default(),
+            early: Vec::new(),
             scheduled: None,
             abandoned: false,
             adopted: false,
@@ -128,20 +148,34 @@ impl Entry {
     pub(super) fn held(&self) -> Option<Arc<dyn ProcRun>> {
         match &self.hold {
             Hold::Held(run) | Hold::Settling(run) => Some(Arc::clone(run)),
-            Hold::Launching | Hold::Settled { .. } => None,
+            Hold::Launching | Hold::Relaunching(_) | Hold::Settled { .. } => None,
         }
     }
 
     /// The run, also when the hold on it has been given up.
     pub(super) fn last_held(&self) -> Option<Arc<dyn ProcRun>> {
         match &self.hold {
-            Hold::Held(run) | Hold::Settling(run) | Hold::Settled { run, .. } => Some(Arc::clone(run)),
+            Hold::Held(run) | Hold::Settling(run) | Hold::Relaunching(run) | Hold::Settled { run, .. } => {
+                Some(Arc::clone(run))
+            }
             Hold::Launching => None,
         }
     }
 
+    /// Keeps and publishes what a fact did.
+    pub(super) fn take(&mut self, step: Step) {
+        if let Step::Refused(refusal) = step {
+            tracing::warn!(id = %self.id, %refusal, "a fact was refused");
+        } else {
+            for transition in step.into_transitions() {
+                self.record(transition);
+            }
+        }
+        self.publish();
+    }
+
     /// Keeps a transition, and tells it.
-    pub(super) fn record(&mut self, transition: Transition) {
+    fn record(&mut self, transition: Transition) {
         let to = &transition.to;
         let (code, signal) = match to.exit() {
             Some(Exit::Code(code)) => (Some(code), None),
@@ -219,10 +253,7 @@ impl Entry {
     /// When this entry next wants to be looked at.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let rung = self.ladder.as_ref().and_then(Ladder::due_at);
-        match (rung, self.limit_at) {
-            (Some(rung), Some(limit)) => Some(rung.min(limit)),
-            (rung, limit) => rung.or(limit),
-        }
+        [rung, self.limit_at, self.next.at].into_iter().flatten().min()
     }
 
     pub(super) fn report(&self, launcher: &'static str, details: Option<&UnitDetails>) -> Report {

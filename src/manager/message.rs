@@ -58,6 +58,8 @@ pub(super) enum Command {
 pub(super) enum Outcome {
     /// A launch.
     Launched { key: RunKey, result: Result<Launched, LaunchError> },
+    /// The launch of a further run.
+    Relaunched { key: RunKey, result: Result<Launched, LaunchError> },
     /// An adoption.
     Adopted { key: RunKey, result: Result<Adopted, AdoptError> },
     /// The delivery of the stop signal.

@@ -65,13 +65,15 @@ pub(super) struct Seen<'a> {
     pub(super) asked: Option<&'a Asked>,
     /// systemd had begun to stop it before the end.
     pub(super) deactivated: bool,
+    /// It was between two runs, and somebody kept the next from beginning.
+    pub(super) between_runs: bool,
     /// It ran as long as its unit allows.
     pub(super) reached_runtime_max: bool,
 }
 
 /// Who ended it.
 pub(super) fn ended_by(seen: &Seen<'_>) -> EndedBy {
-    if seen.was_first() && matches!(seen.ended.exit, Exit::Code(_)) {
+    if !seen.between_runs && seen.was_first() && matches!(seen.ended.exit, Exit::Code(_)) {
         // Whatever was asked of it by then, or became of what it left. A kill leaves no code.
         return EndedBy::Program;
     }
@@ -80,6 +82,9 @@ pub(super) fn ended_by(seen: &Seen<'_>) -> EndedBy {
             Asked::Reason(reason) => EndedBy::Procunit { reason: reason.clone() },
             Asked::TimeLimit => EndedBy::TimeLimit,
         };
+    }
+    if seen.between_runs {
+        return EndedBy::SomeoneElse;
     }
     if let Some(by) = systemd_limit(seen) {
         return by;
@@ -136,7 +141,7 @@ mod tests {
     }
 
     fn seen(ended: &Ended) -> Seen<'_> {
-        Seen { ended, asked: None, deactivated: false, reached_runtime_max: false }
+        Seen { ended, asked: None, deactivated: false, between_runs: false, reached_runtime_max: false }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::status::history::{History, Transition};
 use crate::status::machine::{Event, Machine};
 use crate::status::observe::{Ended, Main, observe};
 use crate::status::snapshot::Snapshot;
-use crate::status::{FailReason, ProcStatus, StatusKind};
+use crate::status::{FailReason, ProcStatus, RunRecord, StatusKind};
 use crate::time::Timestamp;
 
 /// The version of the JSON form.
@@ -73,6 +73,10 @@ pub struct Report {
     pub doubts: Vec<String>,
     /// What was worth telling at the launch, and of how it was to be stopped.
     pub notes: Vec<String>,
+    /// How often its restart policy started it again.
+    pub restarts: u32,
+    /// Its runs as far as they were seen, oldest first, the newest included; of many the newest.
+    pub runs: Vec<RunRecord>,
     /// The transitions this manager saw, oldest first.
     pub transitions: Vec<Transition>,
     /// How many more there were before them.
@@ -136,7 +140,7 @@ impl Report {
     ///
     /// `now` dates what the picture does not date itself.
     pub fn of_seen(seen: &SeenProc<'_>, now: Timestamp) -> Self {
-        let mut machine = Machine::new();
+        let mut machine = Machine::restarting(seen.details.restarts());
         machine.step(event_of(seen.snapshot), now);
         let mut report = Self::blank(seen.id.clone(), seen.launcher, seen.lifetime);
         report.unit = Some(seen.unit.clone());
@@ -169,6 +173,8 @@ impl Report {
             result: None,
             doubts: Vec::new(),
             notes: Vec::new(),
+            restarts: 0,
+            runs: Vec::new(),
             transitions: Vec::new(),
             transitions_dropped: 0,
         }
@@ -185,6 +191,8 @@ impl Report {
         self.invocation_id = machine.run();
         self.pid = machine.pid();
         self.started_at = machine.started_at();
+        self.restarts = machine.restarts();
+        self.runs = machine.runs().collect();
         if let Some(details) = details {
             self.take_details(details);
         }
@@ -215,6 +223,7 @@ impl Report {
             ended,
             asked,
             deactivated: machine.was_deactivated(),
+            between_runs: machine.ended_between_runs(),
             reached_runtime_max: runtime_max.zip(wall).is_some_and(|(limit, wall)| wall >= limit),
         }));
         if let Some(step) = ended.may_be_setup() {

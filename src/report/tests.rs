@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::signal::Signal;
 use crate::status::exit::Exit;
-use crate::status::machine::Step;
+use crate::status::machine::{Event, Machine, Restarts};
 
 fn id() -> ProcId {
     ProcId::new("web/1").unwrap()
@@ -17,9 +17,13 @@ fn at(second: u64) -> Timestamp {
 
 /// A machine that was told `events`, and the moves that followed.
 fn told(events: Vec<(Event, Timestamp)>) -> (Machine, History) {
-    let (mut machine, mut history) = (Machine::new(), History::default());
+    told_to(Machine::new(), events)
+}
+
+fn told_to(mut machine: Machine, events: Vec<(Event, Timestamp)>) -> (Machine, History) {
+    let mut history = History::default();
     for (event, at) in events {
-        if let Step::Moved(moved) = machine.step(event, at) {
+        for moved in machine.step(event, at).into_transitions() {
             history.push(moved, 64);
         }
     }
@@ -44,7 +48,7 @@ fn facts<'a>(id: &'a ProcId, machine: &'a Machine, history: &'a History) -> RunF
 }
 
 fn started() -> (Event, Timestamp) {
-    (Event::Started { pid: 7, at: at(1) }, at(1))
+    (Event::Started { pid: 7, at: at(1), run: None }, at(1))
 }
 
 fn exited(exit: Exit) -> (Event, Timestamp) {
@@ -161,6 +165,15 @@ fn a_label_is_what_stands_before_the_host() {
 
 /// A report of a unit that is only looked at.
 fn seen(picture: &Snapshot, runtime_max: Option<Duration>) -> Report {
+    seen_of(picture, runtime_max, Restarts::Never)
+}
+
+fn seen_of(picture: &Snapshot, runtime_max: Option<Duration>, restarts: Restarts) -> Report {
+    let (restart, starts) = match restarts {
+        Restarts::ByUnit { max } => (Some("on-failure".to_owned()), max.map(|max| max + 1)),
+        Restarts::Never | Restarts::ByManager { .. } => (None, None),
+    };
+    let details = UnitDetails { runtime_max, restart, start_limit_burst: starts, ..UnitDetails::default() };
     let id = id();
     let seen = SeenProc {
         id: &id,
@@ -168,7 +181,7 @@ fn seen(picture: &Snapshot, runtime_max: Option<Duration>) -> Report {
         launcher: "systemd",
         lifetime: Lifetime::Detached,
         snapshot: picture,
-        details: &UnitDetails { runtime_max, ..UnitDetails::default() },
+        details: &details,
         leftovers: None,
     };
     Report::of_seen(&seen, at(0))
@@ -180,6 +193,7 @@ struct Life {
     end: ProcStatus,
     ended_by: Option<EndedBy>,
     runtime_max: Option<Duration>,
+    restarts: Restarts,
     lines: Vec<Value>,
 }
 
@@ -197,6 +211,9 @@ fn recorded() -> Vec<Life> {
                 end: serde_json::from_value(truth["end"].clone()).unwrap(),
                 ended_by: serde_json::from_value(truth["ended_by"].clone()).unwrap(),
                 runtime_max: truth.get("runtime_max").and_then(Value::as_f64).map(Duration::from_secs_f64),
+                restarts: truth
+                    .get("restarts")
+                    .map_or(Restarts::Never, |restarts| serde_json::from_value(restarts.clone()).unwrap()),
                 lines: lines.collect(),
             });
         }
@@ -221,7 +238,7 @@ fn of_every_recorded_life_the_report_says_who_ended_it() {
             }
             events.extend(picture(line).map(|picture| (Event::Snapshot(picture), at)));
         }
-        let (machine, history) = told(events);
+        let (machine, history) = told_to(Machine::restarting(life.restarts), events);
         let id = id();
         let report = Report::of_run(&RunFacts {
             asked: asked.as_ref(),
@@ -249,7 +266,7 @@ fn one_who_only_looks_at_the_end_says_the_same_or_less() {
             continue;
         }
         looked_at += 1;
-        let report = seen(last, life.runtime_max);
+        let report = seen_of(last, life.runtime_max, life.restarts);
         assert_eq!(report.status, life.end, "{}", life.name);
         let less = match &life.ended_by {
             // Another client's stop is somebody else's to this one.

@@ -10,6 +10,7 @@ use super::defaults;
 use super::environment::{EnvBase, Environment, OWN, PER_SERVICE, long_value_flaw, name_flaw, value_flaw};
 use super::error::{Field, Flaw, SpecError};
 use super::proc_spec::{Lifetime, ProcSpec};
+use super::restart::RestartPolicy;
 use super::stdio::{Input, Output, Stdio};
 use super::stop::{StopPolicy, check_span};
 use crate::id::ProcId;
@@ -35,6 +36,7 @@ pub struct ProcSpecBuilder {
     backstop: Duration,
     lifetime: Lifetime,
     runtime_max: Option<Duration>,
+    restart: Option<RestartPolicy>,
     replace_ended: bool,
     properties: Vec<(String, String)>,
 }
@@ -58,6 +60,7 @@ impl ProcSpecBuilder {
             backstop: defaults::BACKSTOP,
             lifetime: Lifetime::default(),
             runtime_max: None,
+            restart: None,
             replace_ended: false,
             properties: Vec::new(),
         }
@@ -175,8 +178,19 @@ impl ProcSpecBuilder {
     }
 
     /// Sets the longest it may run; it must be finite and not zero.
+    ///
+    /// With a restart policy: all runs of an attached proc together, and each run of a detached one, where a run that is
+    /// ended for it is a failure and may be followed by the next.
     pub fn runtime_max(mut self, limit: Duration) -> Self {
         self.runtime_max = Some(limit);
+        self
+    }
+
+    /// Sets what it is started again by when a run of it is over; by nothing otherwise.
+    ///
+    /// Every run has the same environment but for what the launcher sets for each, such as `INVOCATION_ID`.
+    pub fn restart(mut self, policy: impl Into<Option<RestartPolicy>>) -> Self {
+        self.restart = policy.into();
         self
     }
 
@@ -201,6 +215,7 @@ impl ProcSpecBuilder {
         if let Some(limit) = self.runtime_max {
             check_span(Field::RuntimeMax, limit)?;
         }
+        self.restart.as_ref().map_or(Ok(()), RestartPolicy::check)?;
         let program = nonempty(Field::Program, text(Field::Program, self.program)?)?;
         Ok(ProcSpec {
             argv: argv(&program, self.arg0, self.args)?,
@@ -214,6 +229,7 @@ impl ProcSpecBuilder {
             stop: StopPolicy::new(self.stop_signal, self.stop_timeout, self.backstop)?,
             lifetime: self.lifetime,
             runtime_max: self.runtime_max,
+            restart: self.restart,
             replace_ended: self.replace_ended,
             properties: properties(self.properties)?,
             id: self.id,

@@ -37,6 +37,11 @@ pub const PROCS_PER_SLICE: usize = 50;
 /// Journald streams a manager opens itself; 252's journald serves about 4,092 for the whole host (measured).
 pub const OWNED_JOURNAL_STREAMS: usize = 1_024;
 
+/// From the end of a run to its restart, where a policy names no other: systemd's own (systemd.service(5)).
+pub const RESTART_DELAY: Duration = Duration::from_millis(100);
+/// Runs kept per proc; of a restarted one the newest.
+pub const RUNS_KEPT: usize = 64;
+
 /// Bytes in one line of a unit file; systemd refuses to load a longer one (`LONG_LINE_MAX`, fileio.h), so that a
 /// reload would break a running unit.
 pub const UNIT_LINE_MAX: usize = 1024 * 1024;

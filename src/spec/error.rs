@@ -56,6 +56,12 @@ pub enum Field {
     Backstop,
     /// The time limit of the run.
     RuntimeMax,
+    /// The most restarts.
+    RestartMax,
+    /// From an end to a restart.
+    RestartDelay,
+    /// What the delay of restarts grows to.
+    RestartMaxDelay,
     /// A property given by name.
     Property(String),
 }
@@ -76,6 +82,9 @@ impl fmt::Display for Field {
             Self::Label => f.write_str("the label"),
             Self::Backstop => f.write_str("the backstop"),
             Self::RuntimeMax => f.write_str("the time limit"),
+            Self::RestartMax => f.write_str("the number of restarts"),
+            Self::RestartDelay => f.write_str("the delay of restarts"),
+            Self::RestartMaxDelay => f.write_str("the longest delay of restarts"),
             Self::Property(name) => write!(f, "property {name:?}"),
         }
     }
@@ -142,6 +151,12 @@ pub enum Flaw {
     /// A span of no length.
     #[error("is zero, which systemd reads as no limit at all")]
     Zero,
+    /// A number or a span that is 0 where something must be.
+    #[error("is zero")]
+    None,
+    /// Shorter than what it is to grow from.
+    #[error("is shorter than the delay that grows to it")]
+    BelowDelay,
     /// A span without an end.
     #[error("is not finite")]
     NotFinite,

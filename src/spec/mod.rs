@@ -13,6 +13,7 @@ pub mod defaults;
 mod environment;
 mod error;
 mod proc_spec;
+mod restart;
 mod stdio;
 mod stop;
 
@@ -22,6 +23,7 @@ pub use current::CurrentError;
 pub use environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_flaw};
 pub use error::{Field, Flaw, SpecError};
 pub use proc_spec::{Lifetime, ProcSpec};
+pub use restart::{BadRestartPolicy, RestartPolicy, RestartWhen};
 pub use stdio::{Input, Output, Stdio};
 pub use stop::StopPolicy;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::ProcSpecBuilder;
 use super::environment::Environment;
+use super::restart::RestartPolicy;
 use super::stdio::Stdio;
 use super::stop::StopPolicy;
 use crate::id::ProcId;
@@ -39,6 +40,7 @@ pub struct ProcSpec {
     pub(super) stop: StopPolicy,
     pub(super) lifetime: Lifetime,
     pub(super) runtime_max: Option<Duration>,
+    pub(super) restart: Option<RestartPolicy>,
     pub(super) replace_ended: bool,
     pub(super) properties: Vec<(String, String)>,
 }
@@ -114,6 +116,11 @@ impl ProcSpec {
     /// The longest it may run; `None` is as long as it likes.
     pub fn runtime_max(&self) -> Option<Duration> {
         self.runtime_max
+    }
+
+    /// What it is started again by when a run of it is over; `None` is nothing.
+    pub fn restart(&self) -> Option<&RestartPolicy> {
+        self.restart.as_ref()
     }
 
     /// Whether an ended proc of the same id makes way for it.

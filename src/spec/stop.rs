@@ -55,8 +55,15 @@ impl Default for StopPolicy {
 
 /// Refuses a span that systemd would read as "no limit": zero in its microseconds, or all ones.
 pub(super) fn check_span(field: Field, span: Duration) -> Result<(), SpecError> {
+    if span.as_micros() == 0 {
+        return Err(SpecError::new(field, Flaw::Zero));
+    }
+    check_finite(field, span)
+}
+
+/// Refuses a span that systemd would read as one without an end.
+pub(super) fn check_finite(field: Field, span: Duration) -> Result<(), SpecError> {
     match u64::try_from(span.as_micros()) {
-        Ok(0) => Err(SpecError::new(field, Flaw::Zero)),
         Ok(u64::MAX) | Err(_) => Err(SpecError::new(field, Flaw::NotFinite)),
         Ok(_) => Ok(()),
     }

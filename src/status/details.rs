@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::Restarts;
+
 /// Accounting and settings of a service unit, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,6 +46,10 @@ pub struct UnitDetails {
     pub service_type: Option<String>,
     /// `Restart`, such as `no` or `on-failure`.
     pub restart: Option<String>,
+    /// `StartLimitIntervalUSec`; absent where it is infinite.
+    pub start_limit_interval: Option<Duration>,
+    /// `StartLimitBurst`: the most starts in that time, the first included.
+    pub start_limit_burst: Option<u32>,
     /// `RemainAfterExit`.
     pub remain_after_exit: Option<bool>,
     /// `KillSignal`: the number of the stop signal.
@@ -56,4 +62,19 @@ pub struct UnitDetails {
     pub runtime_max: Option<Duration>,
     /// `BindsTo`: the units whose end ends this one.
     pub binds_to: Option<Vec<String>>,
+}
+
+impl UnitDetails {
+    /// Who starts the proc of this unit again.
+    ///
+    /// systemd bounds starts within a time. The bound of a policy is one of all time, which reads as absent.
+    pub fn restarts(&self) -> Restarts {
+        match self.restart.as_deref() {
+            None | Some("no") => Restarts::Never,
+            Some(_) => {
+                let starts = self.start_limit_burst.filter(|_| self.start_limit_interval.is_none());
+                Restarts::ByUnit { max: starts.map(|starts| starts.saturating_sub(1)) }
+            }
+        }
+    }
 }

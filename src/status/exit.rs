@@ -35,6 +35,17 @@ impl Exit {
         }
     }
 
+    /// Whether systemd counts it as a failure (systemd.service(5), `Restart=on-failure`): a code other than 0, or death by
+    /// a signal other than HUP, INT, TERM and PIPE, or with a core dump.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Code(code) => code != 0,
+            Self::Signal { signal, core_dumped } => {
+                core_dumped || ![Signal::HUP, Signal::INT, Signal::TERM, Signal::PIPE].contains(&signal)
+            }
+        }
+    }
+
     /// Whether it exited with 0.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Code(0))

@@ -25,6 +25,9 @@ pub struct Transition {
     /// The run it belongs to, where systemd had named it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub run: Option<InvocationId>,
+    /// How the run ended that is followed by another: set where a restart policy leads back to `starting`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run_end: Option<ProcStatus>,
 }
 
 /// The kind of fact that moved a status.
@@ -42,6 +45,8 @@ pub enum Cause {
     Deactivating,
     /// The main process is over.
     Exit,
+    /// A run is over, and its restart policy starts the next.
+    Restart,
     /// The process could not be set up.
     SetupFailed,
     /// It is gone and nobody saw the end.
@@ -56,6 +61,7 @@ impl fmt::Display for Cause {
             Self::StopDelivered => "stop delivered",
             Self::Deactivating => "systemd ends it",
             Self::Exit => "main process over",
+            Self::Restart => "run over, starting again",
             Self::SetupFailed => "setup failed",
             Self::Lost => "lost",
         })
@@ -109,6 +115,7 @@ mod tests {
             to: ProcStatus::Starting,
             cause: Cause::Exec,
             run: None,
+            run_end: None,
         }
     }
 

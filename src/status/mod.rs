@@ -10,8 +10,10 @@ pub mod history;
 pub mod machine;
 pub mod observe;
 mod proc_status;
+mod run;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use proc_status::{FailReason, Found, ProcStatus, StatusAt, StatusKind};
+pub use run::RunRecord;

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ProcStatus {
-    /// Accepted; exec has not been seen to succeed.
+    /// Accepted, and exec has not been seen to succeed; or between two runs of a restart policy.
     Starting,
     /// Exec succeeded; the main process exists.
     Running {
@@ -87,6 +87,8 @@ pub enum Found {
     NoUnit,
     /// The unit, in another run of it.
     OtherRun,
+    /// Its next run, by its restart policy.
+    NextRun,
     /// The unit without a main process and without the exit status of one.
     NoExitStatus,
     /// Nothing can be looked at any more: the launcher is gone for good.
@@ -289,6 +291,7 @@ impl fmt::Display for Found {
         f.write_str(match self {
             Self::NoUnit => "its unit is gone and nobody saw the end",
             Self::OtherRun => "its unit runs again and nobody saw the end",
+            Self::NextRun => "its next run was there, and nobody saw the end of this one",
             Self::NoExitStatus => "its unit has ended without an exit status",
             Self::NoLauncher => "its launcher can no longer be reached",
         })

@@ -17,6 +17,18 @@ pub fn token(len: usize) -> String {
     word.take(len.min(12)).collect()
 }
 
+/// A random id of 128 bits, with the marks of a version 4 UUID, as sd_id128_randomize(3) makes them.
+///
+/// From the same source as [`token`].
+#[cfg(feature = "native")]
+pub(crate) fn random_id() -> [u8; 16] {
+    let half = || RandomState::new().build_hasher().finish();
+    let mut id = (u128::from(half()) << 64 | u128::from(half())).to_be_bytes();
+    id[6] = (id[6] & 0x0F) | 0x40;
+    id[8] = (id[8] & 0x3F) | 0x80;
+    id
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

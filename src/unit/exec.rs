@@ -69,6 +69,11 @@ fn plain(path: &str, argv: Vec<String>) -> Property {
     Property::new("ExecStart", vec![ExecCommand { path: path.to_owned(), argv, ignore_failure: false }])
 }
 
+/// Whether a start of the unit after a reload is refused: see [`command`].
+pub(super) fn is_refused_after_reload(spec: &ProcSpec, launch: &LaunchContext) -> bool {
+    !launch.version.has(Feature::ExecStartEx) && !read_back_exactly(&launch.program, spec.argv())
+}
+
 /// Whether systemd before 254 reads a command from the unit's file as it was written there.
 ///
 /// A path that is not `argv[0]` stands there without quotes, so that a blank would end it. (All versions write it

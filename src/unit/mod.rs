@@ -13,6 +13,7 @@ mod passthrough;
 mod placement;
 mod plan;
 pub mod property;
+mod restart;
 mod stdio;
 mod stopping;
 mod tie;

@@ -2,12 +2,15 @@
 
 use super::plan::LaunchContext;
 use super::property::Property;
-use crate::spec::{Lifetime, ProcSpec};
+use crate::spec::{Lifetime, ProcSpec, RestartPolicy, RestartWhen};
 
 pub(super) fn properties(spec: &ProcSpec, launch: &LaunchContext) -> Vec<Property> {
     let mut properties = vec![Property::new("Slice", launch.slice.as_str())];
     properties.extend(match spec.lifetime() {
         Lifetime::Attached => collected(),
+        Lifetime::Detached if spec.restart().map(RestartPolicy::when) == Some(RestartWhen::Always) => {
+            kept_if_failed()
+        }
         Lifetime::Detached => kept(),
     });
     properties.extend(launch.tie.iter().flat_map(tied));
@@ -22,6 +25,12 @@ fn collected() -> [Property; 2] {
 /// Readable until it is reaped, however it ended: `active (exited)`, or `failed`.
 fn kept() -> [Property; 2] {
     [Property::new("RemainAfterExit", true), Property::new("CollectMode", "inactive")]
+}
+
+/// With `RemainAfterExit` an exit with 0 is never followed by a restart (measured, 252). Without, the unit stays where
+/// its restarts are used up, and goes where somebody stopped it.
+fn kept_if_failed() -> [Property; 2] {
+    [Property::new("RemainAfterExit", false), Property::new("CollectMode", "inactive")]
 }
 
 /// `BindsTo` ends the proc with the holder; without `After` the order of the two is not settled and a holder that

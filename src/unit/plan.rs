@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::property::Property;
 use super::version::SystemdVersion;
-use super::{environment, exec, identity, limits, placement, stdio, stopping};
+use super::{environment, exec, identity, limits, placement, restart, stdio, stopping};
 use crate::id::{SliceName, TieName, UnitName};
 use crate::spec::{Flaw, ProcSpec, SpecError};
 
@@ -69,6 +69,15 @@ pub enum PlanNote {
         /// What it is now.
         backstop: std::time::Duration,
     },
+    /// The delay of restarts was to grow, and this systemd has no such delay.
+    RestartDelayStays {
+        /// What it is.
+        delay: std::time::Duration,
+    },
+    /// The most restarts are counted from the newest `daemon-reload` on.
+    RestartsCountedAnew,
+    /// Restarts after a `daemon-reload` fail, as this systemd would not read the arguments back as they are.
+    NoRestartAfterReload,
 }
 
 impl fmt::Display for PlanNote {
@@ -83,6 +92,18 @@ impl fmt::Display for PlanNote {
                 "the stop timeout of {} is beyond the backstop and was cut to {}",
                 crate::time::format_span(*asked),
                 crate::time::format_span(*backstop)
+            ),
+            Self::RestartDelayStays { delay } => write!(
+                f,
+                "the delay of restarts stays {}: this systemd has none that grows (254 has)",
+                crate::time::format_span(*delay)
+            ),
+            Self::RestartsCountedAnew => f.write_str(
+                "this systemd counts restarts anew after a daemon-reload, so that there may be more than were asked for \
+                 where nobody holds the proc",
+            ),
+            Self::NoRestartAfterReload => f.write_str(
+                "restarts after a daemon-reload will fail (203), as this systemd would not keep the arguments as they are",
             ),
         }
     }
@@ -101,9 +122,15 @@ pub fn plan(spec: &ProcSpec, launch: &LaunchContext) -> Result<UnitPlan, SpecErr
     properties.extend(environment.properties()?);
     properties.extend(stdio::properties(spec));
     properties.extend(placement::properties(spec, launch));
+    properties.extend(restart::properties(spec, launch.version));
     properties.extend(limits::properties(spec, launch));
     properties.extend(stopping::properties(spec));
     properties.extend(launch.extra.iter().cloned());
-    let notes = environment.note().into_iter().chain(stopping::note(spec)).collect();
+    let notes = environment
+        .note()
+        .into_iter()
+        .chain(stopping::note(spec))
+        .chain(restart::notes(spec, launch))
+        .collect();
     Ok(UnitPlan { name: UnitName::for_proc(spec.id()), properties, notes })
 }

@@ -33,6 +33,7 @@ async fn its_environment_is_the_callers_and_what_says_which_proc_it_is() {
     assert_eq!(seen.remove("PROCUNIT_RANK").as_deref(), Some("3"));
     assert!(seen.remove("PROCUNIT_ID").is_some_and(|id| id.starts_with("test-")));
     assert!(seen.remove("PROCUNIT_PROCESS_NAME").is_some_and(|name| name.starts_with("The label @ ")));
+    assert_eq!(seen.remove("INVOCATION_ID").map(|id| id.len()), Some(32));
     let mut plain = entries(&Command::new("env").arg("-0").output().unwrap().stdout);
     plain.retain(|name, _| !PER_SERVICE.contains(&name.as_str()));
     assert_eq!(seen, plain);
@@ -42,7 +43,8 @@ async fn its_environment_is_the_callers_and_what_says_which_proc_it_is() {
 async fn a_clean_environment_has_the_listed_names_alone() {
     let manager = manager();
     let seen = entries(&output_of(&manager, spec("env").arg("-0").clean_env(true)).await);
-    let listed = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "PROCUNIT_ID", "PROCUNIT_PROCESS_NAME"];
+    let kept = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR"];
+    let listed = [&kept[..], &["PROCUNIT_ID", "PROCUNIT_PROCESS_NAME", "INVOCATION_ID"]].concat();
     assert!(seen.keys().all(|name| listed.contains(&name.as_str())), "{:?}", seen.keys());
     assert!(seen.contains_key("PATH"));
 }

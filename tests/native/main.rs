@@ -10,3 +10,4 @@ mod journal;
 mod leaks;
 mod owner;
 mod refusals;
+mod restart;

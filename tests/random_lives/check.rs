@@ -36,7 +36,7 @@ pub(crate) async fn check_run(truth: &Truth, handle: &ProcHandle) {
     while let Some(event) = timeout(BOUND, events.next()).await.expect("events were left hanging") {
         let ProcEvent::Transition(moved) = event else { panic!("{id}: {event:?}") };
         assert_eq!((moved.seq, moved.from), (seq, kind), "{id}: no gap");
-        assert_eq!(allowed(kind, moved.to.kind()), Ok(()), "{id}");
+        assert_eq!(allowed(kind, moved.to.kind(), false), Ok(()), "{id}");
         (kind, seq, last) = (moved.to.kind(), seq + 1, Some(moved.to));
     }
     assert_eq!(last.as_ref(), Some(&status), "{id}: the last event is the end");

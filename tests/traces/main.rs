@@ -11,7 +11,7 @@ mod trace;
 use std::sync::LazyLock;
 
 use procunit::status::exit::Exit;
-use procunit::status::machine::{Event, Machine, Step, allowed};
+use procunit::status::machine::{Event, Machine, Restarts, Step, allowed};
 use procunit::status::snapshot::Snapshot;
 use procunit::status::{FailReason, ProcStatus, StatusKind};
 use proptest::prelude::*;
@@ -41,19 +41,21 @@ fn picture(line: &Line) -> Option<&Snapshot> {
 
 /// Tells a machine these lines, holds every move to the matrix, and every end to the first.
 fn replay<'a>(name: &str, lines: impl IntoIterator<Item = &'a Line>) -> Machine {
-    let mut machine = Machine::new();
+    let mut machine = Machine::restarting(find(name).truth.restarts.unwrap_or(Restarts::Never));
     for line in lines {
         let Some(event) = event(line) else { continue };
-        let before = machine.status().clone();
-        match machine.step(event, line.at) {
-            Step::Moved(moved) => {
-                assert_eq!(moved.from, before.kind(), "{name}");
-                assert_eq!(allowed(before.kind(), moved.to.kind()), Ok(()), "{name}");
-                assert_eq!(moved.to, *machine.status(), "{name}");
-            }
-            Step::Stayed => assert_eq!(*machine.status(), before, "{name}"),
-            Step::Refused(refusal) => panic!("{name}: {refusal}"),
+        let mut before = machine.status().clone();
+        let step = machine.step(event, line.at);
+        if let Step::Refused(refusal) = step {
+            panic!("{name}: {refusal}");
         }
+        for moved in step.into_transitions() {
+            assert_eq!(moved.from, before.kind(), "{name}");
+            let restarts = machine.restarts_by() != Restarts::Never;
+            assert_eq!(allowed(before.kind(), moved.to.kind(), restarts), Ok(()), "{name}");
+            before = moved.to;
+        }
+        assert_eq!(*machine.status(), before, "{name}");
     }
     machine
 }
@@ -88,7 +90,8 @@ fn every_life_ends_as_it_did() {
 
 #[test]
 fn the_end_is_known_with_the_first_picture_that_carries_it() {
-    for trace in TRACES.iter() {
+    // A restart may follow one; whether it does is told later.
+    for trace in TRACES.iter().filter(|trace| trace.truth.restarts.is_none()) {
         let carries = |line: &&Line| picture(line).and_then(exit_in) == trace.truth.end.exit();
         let (Some(_), Some(at)) =
             (trace.truth.end.exit(), trace.lines.iter().position(|line| carries(&line)))
@@ -155,12 +158,29 @@ fn children_that_are_left_keep_the_tree_from_being_gone() {
 
 #[test]
 fn a_stop_is_seen_where_one_was_before_the_end_and_nowhere_else() {
-    for trace in TRACES.iter().filter(|trace| trace.truth.end.exit().is_some()) {
+    // Who keeps a restart from being made stops no run.
+    let plain = |trace: &&Trace| trace.truth.end.exit().is_some() && trace.truth.restarts.is_none();
+    for trace in TRACES.iter().filter(plain) {
         let life = &trace.name[4..];
         let stopped = ["stop_", "detached_stop_", "restart_by_someone", "runtime_max"]
             .iter()
             .any(|start| life.starts_with(start));
         assert_eq!(replay(&trace.name, &trace.lines).was_deactivated(), stopped, "{}", trace.name);
+    }
+}
+
+/// Each run of a restarted unit is told, with its own exact end.
+#[test]
+fn every_run_is_told_with_its_end() {
+    for trace in TRACES.iter().filter(|trace| trace.truth.restarts.is_some()) {
+        let machine = replay(&trace.name, while_held(trace));
+        assert_eq!(*machine.status(), trace.truth.end, "{}", trace.name);
+        let runs: Vec<_> = machine.runs().collect();
+        let numbers: Vec<_> = runs.iter().map(|run| run.number).collect();
+        assert_eq!(numbers, (1..=machine.restarts() + 1).collect::<Vec<_>>(), "{}", trace.name);
+        let ends: Vec<_> = runs.into_iter().filter_map(|run| run.end).collect();
+        let expected: Vec<_> = trace.truth.earlier.iter().chain([&trace.truth.end]).cloned().collect();
+        assert_eq!(ends, expected, "{}", trace.name);
     }
 }
 

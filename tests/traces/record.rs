@@ -1,7 +1,7 @@
 //! Makes the traces anew: runs each scenario on the user manager that answers, through this crate's own bus room,
 //! and writes down what that tells.
 //!
-//! `cargo test --test traces -- --ignored record` overwrites `tests/traces/VERSION/`, or `VERSION/` in the directory
+//! `cargo test --test traces -- --ignored record` (with `PROCUNIT_TRACE` set, only those with that in their names) overwrites `tests/traces/VERSION/`, or `VERSION/` in the directory
 //! that `PROCUNIT_TRACES` names. Out of a test bed whose files are gone at its end, tar brings them:
 //!
 //! ```sh
@@ -42,6 +42,9 @@ async fn record() {
     fs::create_dir_all(&directory).expect("the traces' directory");
     for scenario in scenarios::all(release.parse().expect("a version")) {
         let name = scenario.name;
+        if std::env::var("PROCUNIT_TRACE").is_ok_and(|only| !name.contains(&only)) {
+            continue;
+        }
         eprintln!("recording {name}");
         let mut take = Take::new(&bus, &mut events, name);
         take.start(&scenario, scratch.path().to_str().expect("UTF-8")).await;
@@ -55,6 +58,8 @@ async fn record() {
             end: scenario.end,
             ended_by: scenario.ended_by,
             runtime_max: scenario.runtime_max,
+            restarts: scenario.restarts,
+            earlier: scenario.earlier,
         };
         let trace = Trace { name: name.to_owned(), truth, lines: take.lines };
         fs::write(directory.join(name).with_extension("jsonl"), trace.to_text()).expect("written");
@@ -116,6 +121,24 @@ impl<'a> Take<'a> {
             Step::Someone(words) => self.someone(words).await,
             Step::Stop => {
                 drop(self.bus.stop(self.unit.as_str()).await.expect("stopped"));
+                self.write(What::StopDelivered("the recorder".to_owned()));
+            }
+            Step::UpAgain(restarts) => {
+                let again = |seen: &Snapshot| seen.service.n_restarts == Some(restarts);
+                self.until("exec again", |seen, _| again(seen) && sub(seen) == Some("running")).await;
+            }
+            Step::GivenUp(restarts) => {
+                let tried = |seen: &Snapshot| seen.service.n_restarts == Some(restarts);
+                self.until("the end", |seen, _| tried(seen) && sub(seen) == Some("failed")).await;
+            }
+            Step::Kill => {
+                // Polled in this order, both calls leave in this order before an answer comes.
+                let (kill, stop) = (
+                    self.bus.kill(self.unit.as_str(), Whom::All, Signal::KILL),
+                    self.bus.stop(self.unit.as_str()),
+                );
+                let (killed, stopped) = tokio::join!(biased; kill, stop);
+                drop((killed.expect("killed"), stopped.expect("stopped")));
                 self.write(What::StopDelivered("the recorder".to_owned()));
             }
             Step::Look => self.look().await,

@@ -3,6 +3,7 @@
 use procunit::report::EndedBy;
 use procunit::signal::Signal;
 use procunit::status::exit::SetupStep;
+use procunit::status::machine::Restarts;
 use procunit::status::{FailReason, Found, ProcStatus};
 use procunit::unit::property::Property;
 
@@ -17,6 +18,10 @@ pub(crate) struct Scenario {
     pub(crate) end: ProcStatus,
     pub(crate) ended_by: Option<EndedBy>,
     pub(crate) runtime_max: Option<f64>,
+    /// What its unit starts it again by.
+    pub(crate) restarts: Option<Restarts>,
+    /// How the runs before the last one ended.
+    pub(crate) earlier: Vec<ProcStatus>,
 }
 
 /// How the recorder holds the unit.
@@ -41,10 +46,16 @@ pub(crate) enum Step {
     Sub(&'static str),
     /// It shows another run than the first.
     OtherRun,
+    /// Exec has succeeded after this many restarts.
+    UpAgain(u32),
+    /// It has failed for good, after this many restarts were tried.
+    GivenUp(u32),
     /// Somebody runs `systemctl --user` with these words; `{}` is the unit.
     Someone(&'static [&'static str]),
     /// We stop it.
     Stop,
+    /// We kill it and keep it from being started again.
+    Kill,
     Look,
     /// Nothing was told for a while.
     Quiet,
@@ -52,7 +63,7 @@ pub(crate) enum Step {
     ComeLate,
 }
 
-use Step::{ComeLate, Look, OtherRun, Over, Quiet, Someone, Stop, Sub, Up};
+use Step::{ComeLate, GivenUp, Kill, Look, OtherRun, Over, Quiet, Someone, Stop, Sub, Up, UpAgain};
 
 const SLEEP: &[&str] = &["/bin/sleep", "60"];
 
@@ -76,6 +87,8 @@ fn life(name: &'static str, argv: &[&'static str], steps: &[Step], end: ProcStat
         end,
         ended_by: Some(EndedBy::Program),
         runtime_max: None,
+        restarts: None,
+        earlier: Vec::new(),
     }
 }
 
@@ -101,6 +114,17 @@ impl Scenario {
     fn held(self, hold: Hold) -> Self {
         Self { hold, ..self }
     }
+
+    /// Started again by its unit, `max` times at the most, after runs that end like this.
+    fn restarted(self, policy: &'static str, max: Option<u32>, earlier: &[ProcStatus]) -> Self {
+        let interval = if max.is_some() { u64::MAX } else { 0 };
+        let restarts = Some(Restarts::ByUnit { max });
+        Self { restarts, earlier: earlier.to_vec(), ..self }
+            .with("Restart", policy)
+            .with("RestartUSec", 200_000_u64)
+            .with("StartLimitIntervalUSec", interval)
+            .with("StartLimitBurst", max.map_or(u32::MAX, |max| max + 1))
+    }
 }
 
 fn setup_failed(status: u8, version: u32) -> ProcStatus {
@@ -113,10 +137,18 @@ fn setup_failed(status: u8, version: u32) -> ProcStatus {
 
 /// Every life, for a manager of this version.
 pub(crate) fn all(version: u32) -> Vec<Scenario> {
-    [by_themselves(), by_signals(), by_stops(), by_others(), with_children(), by_systemd(version)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        by_themselves(),
+        by_signals(),
+        by_stops(),
+        by_others(),
+        with_children(),
+        by_systemd(version),
+        restarted(version),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn by_themselves() -> Vec<Scenario> {
@@ -273,5 +305,88 @@ fn by_systemd(version: u32) -> Vec<Scenario> {
         setup("missing_program", &["/nonexistent/program"], 203),
         setup("detached_missing_cwd", SLEEP, 200).with("WorkingDirectory", "/nonexistent").kept(),
         Scenario { runtime_max: Some(runtime_max), ..limited },
+    ]
+}
+
+/// Started again by their units' own policies.
+fn restarted(version: u32) -> Vec<Scenario> {
+    const FAILS_TWICE: &str = "echo >>$$0; test $$(wc -l <$$0) -gt 2";
+    const KILL_IT: Step = Someone(&["kill", "-s", "KILL", "{}"]);
+    const STOP: Step = Someone(&["stop", "{}"]);
+    let thrice = |name: &'static str, file| {
+        let argv: &[&'static str] = &["/bin/sh", "-c", FAILS_TWICE, file];
+        life(name, argv, &[], stopped(0)).restarted("on-failure", None, &[stopped(1), stopped(1)])
+    };
+    let steps = |scenario: Scenario, steps: &[Step]| Scenario { steps: steps.to_vec(), ..scenario };
+    let ours = || EndedBy::Procunit { reason: "the recorder".to_owned() };
+    let long = |scenario: Scenario| scenario.with("RestartUSec", 60_000_000_u64);
+    let setup = setup_failed(203, version);
+    let no_program = life("restart_missing_program", &["/nonexistent/program"], &[GivenUp(2)], setup.clone());
+    vec![
+        steps(thrice("restart_until_exit_0", "until"), &[Sub("dead")]),
+        steps(thrice("detached_restart_until_exit_0", "detached"), &[Sub("exited")]).kept(),
+        shell("restart_max_2", "exit 1", &[GivenUp(3)], stopped(1)).restarted(
+            "on-failure",
+            Some(2),
+            &[stopped(1), stopped(1)],
+        ),
+        shell("detached_restart_max_1", "sleep 0.2; exit 1", &[GivenUp(2)], stopped(1))
+            .restarted("on-failure", Some(1), &[stopped(1)])
+            .kept(),
+        long(
+            shell("restart_stopped_between", "exit 4", &[Sub("auto-restart"), Look, Stop], stopped(4))
+                .restarted("always", None, &[])
+                .by(ours()),
+        ),
+        long(
+            shell("restart_stopped_between_by_someone", "exit 4", &[Sub("auto-restart"), STOP], stopped(4))
+                .restarted("on-failure", None, &[])
+                .by(EndedBy::SomeoneElse)
+                .kept(),
+        ),
+        life("restart_stopped", SLEEP, &[Up, Stop, Sub("dead")], killed(Signal::TERM))
+            .restarted("always", None, &[])
+            .by(ours()),
+        life("restart_killed_by_us", SLEEP, &[Up, Kill], killed(Signal::KILL))
+            .restarted("always", None, &[])
+            .by(ours()),
+        life(
+            "restart_killed_by_someone",
+            SLEEP,
+            &[Up, KILL_IT, Sub("auto-restart"), UpAgain(1), Look, STOP],
+            killed(Signal::TERM),
+        )
+        .restarted("on-failure", None, &[killed(Signal::KILL)])
+        .by(EndedBy::SomeoneElse),
+        shell("restart_always_after_exit_0", "sleep 0.2; exit 0", &[UpAgain(1), STOP], killed(Signal::TERM))
+            .restarted("always", None, &[stopped(0)])
+            .by(EndedBy::SomeoneElse),
+        shell("restart_children_left", "sleep 60 & exit 5", &[GivenUp(2)], stopped(5)).restarted(
+            "on-failure",
+            Some(1),
+            &[stopped(5)],
+        ),
+        life(
+            "restart_by_someone_of_a_policy",
+            SLEEP,
+            &[Up, Someone(&["restart", "{}"]), OtherRun, Look],
+            killed(Signal::TERM),
+        )
+        .restarted("always", None, &[])
+        .by(EndedBy::SomeoneElse),
+        life(
+            "restart_reload_between",
+            SLEEP,
+            &[Up, KILL_IT, Sub("auto-restart"), Someone(&["daemon-reload"]), UpAgain(1), STOP],
+            killed(Signal::TERM),
+        )
+        .restarted("on-failure", Some(3), &[killed(Signal::KILL)])
+        .with("RestartUSec", 1_000_000_u64)
+        .by(EndedBy::SomeoneElse),
+        Scenario { ended_by: Some(EndedBy::Program).filter(|_| version < 256), ..no_program }.restarted(
+            "on-failure",
+            Some(1),
+            &[setup],
+        ),
     ]
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use procunit::report::EndedBy;
 use procunit::status::ProcStatus;
+use procunit::status::machine::Restarts;
 use procunit::status::snapshot::Snapshot;
 use procunit::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,12 @@ pub(crate) struct Truth {
     /// The longest run time that the unit was given, in seconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) runtime_max: Option<f64>,
+    /// What its unit starts it again by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) restarts: Option<Restarts>,
+    /// How the runs before the last one ended.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) earlier: Vec<ProcStatus>,
 }
 
 /// Every further line.

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use procunit::launcher::LauncherKind;
 use procunit::signal::Signal;
+use procunit::spec::{BadRestartPolicy, RestartPolicy};
 use procunit::status::StatusKind;
 use procunit::time::{Span, Timestamp, parse_span};
 
@@ -289,6 +290,17 @@ pub(crate) struct RunArgs {
     /// Remove an ended proc of the same name first
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Start it again when it is over: no, on-failure or always, MAX times at the most. What was stopped is not started
+    /// again. With -d, always keeps an end only where the restarts are used up
+    #[arg(long, value_name = "no|on-failure[:MAX]|always[:MAX]", default_value = "no", hide_default_value = true,
+          value_parser = restart)]
+    pub(crate) restart: Restart,
+    /// How long after its end it is started again [default: 100ms]
+    #[arg(long, value_name = "DURATION", value_parser = finite)]
+    pub(crate) restart_delay: Option<Duration>,
+    /// Let that delay grow from restart to restart until it is this long (systemd 254 and later)
+    #[arg(long, value_name = "DURATION", value_parser = finite)]
+    pub(crate) restart_max_delay: Option<Duration>,
     /// Set a property of its unit, as in a unit file; see systemd.service(5), systemd.exec(5) and
     /// systemd.resource-control(5)
     #[arg(short, long = "property", value_name = "PROPERTY=VALUE", value_parser = property)]
@@ -297,6 +309,10 @@ pub(crate) struct RunArgs {
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
+
+/// A restart policy, or none.
+#[derive(Debug, Clone)]
+pub(crate) struct Restart(pub(crate) Option<RestartPolicy>);
 
 /// A time limit, or none.
 #[derive(Debug, Clone, Copy)]
@@ -348,6 +364,10 @@ fn state(text: &str) -> Result<StatusKind, String> {
     let known = StatusKind::ALL.map(StatusKind::as_str);
     let found = StatusKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text));
     found.ok_or_else(|| format!("there are {}", known.join(", ")))
+}
+
+fn restart(text: &str) -> Result<Restart, BadRestartPolicy> {
+    RestartPolicy::parse(text).map(Restart)
 }
 
 /// A moment in this host's time zone, or how long ago it was.

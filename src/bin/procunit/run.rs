@@ -10,7 +10,7 @@ use procunit::ProcHandle;
 use procunit::id::{InvocationId, ProcId, UnitName};
 use procunit::launcher::LaunchError;
 use procunit::report::VERSION;
-use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, defaults};
+use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, RestartPolicy, defaults};
 use procunit::sys::token::token;
 use serde::Serialize;
 
@@ -179,10 +179,29 @@ fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
         spec = spec.runtime_max(limit);
     }
     spec = spec.replace_ended(args.replace);
+    spec = spec.restart(restart(args)?);
     for (name, value) in &args.property {
         spec = spec.property(name, value);
     }
     Ok(stdio(stopping(spec, args), args).build()?)
+}
+
+fn restart(args: &RunArgs) -> anyhow::Result<Option<RestartPolicy>> {
+    let Some(mut policy) = args.restart.0.clone() else {
+        if args.restart_delay.or(args.restart_max_delay).is_some() {
+            bail!(
+                "--restart-delay and --restart-max-delay say when it is started again, and it is not without --restart"
+            );
+        }
+        return Ok(None);
+    };
+    if let Some(delay) = args.restart_delay {
+        policy = policy.delay(delay);
+    }
+    if let Some(longest) = args.restart_max_delay {
+        policy = policy.max_delay(longest);
+    }
+    Ok(Some(policy))
 }
 
 /// The backstop, systemd's own, comes a little after the stop timeout: of an attached proc always, for this command

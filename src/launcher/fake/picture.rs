@@ -126,7 +126,7 @@ pub(super) fn plain(picture: &Snapshot) -> Vec<Event> {
     let started = service.exec_main_pid.zip(service.exec_main_start);
     let exited = exit(picture).zip(service.exec_main_exit);
     let down = matches!(picture.unit.active_state.as_deref(), Some("inactive" | "failed"));
-    let started = started.map(|(pid, at)| Event::Started { pid, at });
+    let started = started.map(|(pid, at)| Event::Started { pid, at, run: None });
     let gone = exited.filter(|_| down).map(|_| Event::TreeGone);
     let exited = exited.map(|(exit, at)| Event::Exited { exit, at });
     [started, exited, gone].into_iter().flatten().collect()

@@ -11,6 +11,7 @@ use super::run::NativeRun;
 use super::spawner::{Refused, Started};
 use super::streams::{self, Streams};
 use super::tree::Tree;
+use crate::id::InvocationId;
 use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched};
 use crate::spec::{ChildEnv, Lifetime, ProcSpec};
@@ -19,6 +20,7 @@ use crate::status::exit::SetupStep;
 use crate::status::machine::Event;
 use crate::sys::caller;
 use crate::sys::child::{Image, StartError, Step};
+use crate::sys::token::random_id;
 use crate::unit::PlanNote;
 
 /// Starts it and answers when exec has succeeded; on an error nothing of it is left.
@@ -30,16 +32,17 @@ pub(super) async fn launch(
     refuse_what_needs_systemd(spec)?;
     let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
     let resolved = resolve::resolve(spec, caller)?;
-    let environment = ChildEnv::of(spec, &resolved.caller.env, &resolved.caller.host);
+    let mut environment = ChildEnv::of(spec, &resolved.caller.env, &resolved.caller.host);
     environment.check_count()?;
     let notes = notes(spec, &environment);
+    let run = name_run(spec, &mut environment);
     let streams = streams::open(spec).await?;
     let image = image(spec, resolved, environment, streams).map_err(os("putting the command together"))?;
     let started = shared.spawner.start_child(image).await;
     // From here on dropping the leader ends the child.
     let Started { leader, at } = started.map_err(|refused| not_started(spec, refused))?;
     let exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
-    facts.send(Event::Started { pid: leader.number(), at: at.into() });
+    facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
     let (census, launcher) = (Arc::clone(&shared.census), shared.launcher.clone());
     let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
@@ -49,6 +52,17 @@ pub(super) async fn launch(
 
 fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
     move |source| LaunchError::Os { doing, source }
+}
+
+/// What systemd gives each run of a service, under the name that it has there (systemd.exec(5)).
+fn name_run(spec: &ProcSpec, environment: &mut ChildEnv) -> Option<InvocationId> {
+    const NAME: &str = "INVOCATION_ID";
+    let run = InvocationId::from_bytes(&random_id())?;
+    // Who removes it does not see it.
+    if !spec.environment().changes.contains_key(NAME) {
+        environment.set.insert(NAME.to_owned(), run.to_string());
+    }
+    Some(run)
 }
 
 fn refuse_what_needs_systemd(spec: &ProcSpec) -> Result<(), LaunchError> {

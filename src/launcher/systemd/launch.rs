@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use super::placement::Place;
 use super::run::SystemdRun;
-use super::sighting::{Unseen, sight};
+use super::sighting::{Unseen, is_over, sight};
 use super::slices::Seat;
 use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
 use crate::id::{SliceName, TieName, UnitName};
 use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched, RunKey};
-use crate::spec::{Input, Output, ProcSpec};
+use crate::spec::{Input, Lifetime, Output, ProcSpec};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
 use crate::time::Timestamp;
@@ -35,7 +35,7 @@ pub(super) async fn launch(
     let mut context = context(shared, spec).await?;
     let unit = UnitName::for_proc(spec.id());
     let key = facts.key;
-    let Some(verdict) = shared.routes.open(&unit, facts) else {
+    let Some(verdict) = shared.routes.open(&unit, facts, spec.restart().is_some()) else {
         return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
     };
     shared.bus.track(&unit);
@@ -251,12 +251,15 @@ impl Attempt<'_> {
         let id = self.spec.id().clone();
         match self.shared.bus.details(self.unit.as_str()).await {
             Ok((snapshot, details)) => {
-                let over = matches!(observe(&snapshot, None).main, Main::Ended(_) | Main::Failed(_));
-                let kept = details.remain_after_exit == Some(true);
+                let over = is_over(&snapshot, &details);
                 let ending = snapshot.unit.active_state.as_deref() == Some("deactivating");
-                if let Err(Unseen::NotOurs(_) | Unseen::NotTransient) = sight(&self.unit, snapshot, details) {
-                    return LaunchError::NotOurs { unit: self.unit.to_string() };
-                }
+                let kept = match sight(&self.unit, snapshot, details) {
+                    Ok(sighting) => sighting.lifetime == Lifetime::Detached,
+                    Err(Unseen::NoUnit) => false,
+                    Err(Unseen::NotOurs(_) | Unseen::NotTransient) => {
+                        return LaunchError::NotOurs { unit: self.unit.to_string() };
+                    }
+                };
                 match (over, ending, kept) {
                     (true, true, _) => LaunchError::StillEnding { id },
                     (true, false, false) => LaunchError::NameHeld { id },

@@ -128,6 +128,10 @@ impl ProcLauncher for SystemdLauncher {
         "systemd"
     }
 
+    fn restarts_by_itself(&self) -> bool {
+        true
+    }
+
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { launch::launch(&shared, &spec, facts).await })

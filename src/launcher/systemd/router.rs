@@ -14,7 +14,7 @@ use crate::bus::{BusEvent, Events, JobId, PER_UNIT};
 use crate::id::UnitName;
 use crate::launcher::{Facts, RunKey};
 use crate::status::machine::Event;
-use crate::status::observe::{Main, observe};
+use crate::status::observe::{Main, is_down, observe};
 use crate::status::snapshot::Snapshot;
 
 /// Where the pictures of each held unit go.
@@ -24,6 +24,8 @@ pub(super) struct Routes(Mutex<HashMap<UnitName, Route>>);
 struct Route {
     facts: Facts,
     counts: Counts,
+    /// Whether the unit starts it again, so that a signal of its end is not believed without a look.
+    restarts: bool,
     /// Who waits for the first picture that says something of the main process.
     verdict: Option<oneshot::Sender<Main>>,
 }
@@ -48,22 +50,33 @@ impl Routes {
     /// the receiver, once [`Routes::accepted`] has said which pictures those are.
     ///
     /// `None` where another run of this launcher has the unit.
-    pub(super) fn open(&self, unit: &UnitName, facts: Facts) -> Option<oneshot::Receiver<Main>> {
-        self.insert(unit, facts, Counts::NotYet(VecDeque::new()))
+    pub(super) fn open(
+        &self,
+        unit: &UnitName,
+        facts: Facts,
+        restarts: bool,
+    ) -> Option<oneshot::Receiver<Main>> {
+        self.insert(unit, facts, Counts::NotYet(VecDeque::new()), restarts)
     }
 
     /// Sends the pictures of a unit that is there already to `facts`. `None` as for [`Routes::open`].
     pub(super) fn open_found(&self, unit: &UnitName, facts: Facts) -> Option<()> {
-        self.insert(unit, facts, Counts::All).map(drop)
+        self.insert(unit, facts, Counts::All, false).map(drop)
     }
 
-    fn insert(&self, unit: &UnitName, facts: Facts, counts: Counts) -> Option<oneshot::Receiver<Main>> {
+    fn insert(
+        &self,
+        unit: &UnitName,
+        facts: Facts,
+        counts: Counts,
+        restarts: bool,
+    ) -> Option<oneshot::Receiver<Main>> {
         let mut routes = self.lock();
         if routes.contains_key(unit) {
             return None;
         }
         let (verdict, answer) = oneshot::channel();
-        routes.insert(unit.clone(), Route { facts, counts, verdict: Some(verdict) });
+        routes.insert(unit.clone(), Route { facts, counts, restarts, verdict: Some(verdict) });
         Some(answer)
     }
 
@@ -88,11 +101,25 @@ impl Routes {
         ours
     }
 
-    /// Passes on what a signal showed.
-    pub(super) fn signalled(&self, unit: &UnitName, snapshot: Snapshot) {
-        if let Some(route) = self.lock().get_mut(unit) {
-            route.signalled(snapshot);
+    /// The unit starts it again, as was found.
+    pub(super) fn restarts(&self, unit: &UnitName, key: RunKey) {
+        if let Some(route) = self.lock().get_mut(unit).filter(|route| route.facts.key == key) {
+            route.restarts = true;
         }
+    }
+
+    /// Whether the unit starts it again.
+    pub(super) fn is_restarted(&self, unit: &UnitName, key: RunKey) -> bool {
+        self.lock().get(unit).is_some_and(|route| route.facts.key == key && route.restarts)
+    }
+
+    /// Passes on what a signal showed; the run that is to be looked at for it, if one is.
+    pub(super) fn signalled(&self, unit: &UnitName, snapshot: Snapshot) -> Option<RunKey> {
+        let mut routes = self.lock();
+        let route = routes.get_mut(unit)?;
+        let doubtful = route.restarts && is_down(&snapshot);
+        route.signalled(snapshot);
+        doubtful.then_some(route.facts.key)
     }
 
     /// Passes on what a look showed that was asked for on behalf of the run `key`.
@@ -164,7 +191,9 @@ pub(super) async fn run(shared: Weak<Shared>, mut events: Events) {
                 if snapshot.unit.active_state.as_deref() == Some("deactivating") {
                     shared.placement.doubt_tie();
                 }
-                shared.routes.signalled(&unit, snapshot);
+                if let Some(key) = shared.routes.signalled(&unit, snapshot) {
+                    tokio::spawn(look_at(shared, unit, key));
+                }
             }
             // What was missed meanwhile, a look tells; until then no status changes.
             BusEvent::Reconnected | BusEvent::ManagerBack => {
@@ -173,6 +202,15 @@ pub(super) async fn run(shared: Weak<Shared>, mut events: Events) {
             }
             BusEvent::JobRemoved { .. } | BusEvent::Disconnected { .. } | BusEvent::ManagerLost => {}
         }
+    }
+}
+
+/// Asks what a signal leaves open: whether a unit that is down will be started again.
+async fn look_at(shared: Arc<Shared>, unit: UnitName, key: RunKey) {
+    match shared.bus.look(unit.as_str()).await {
+        Ok(snapshot) => shared.routes.looked(&unit, key, snapshot),
+        // The reconnection looks again.
+        Err(error) => tracing::debug!(%unit, %error, "could not look"),
     }
 }
 
@@ -241,7 +279,7 @@ mod tests {
     fn what_was_shown_of_the_run_before_is_not_of_this_one() {
         let routes = Routes::default();
         let (facts, mut from) = facts(2);
-        let mut verdict = routes.open(&unit(), facts).unwrap();
+        let mut verdict = routes.open(&unit(), facts, false).unwrap();
         routes.signalled(&unit(), before());
         routes.accepted(&unit(), JOB);
         routes.signalled(&unit(), before());
@@ -256,7 +294,7 @@ mod tests {
     fn what_was_shown_before_the_answer_is_told_with_it() {
         let routes = Routes::default();
         let (facts, mut from) = facts(2);
-        let mut verdict = routes.open(&unit(), facts).unwrap();
+        let mut verdict = routes.open(&unit(), facts, false).unwrap();
         for snapshot in [before(), starting(), up()] {
             routes.signalled(&unit(), snapshot);
         }
@@ -270,7 +308,7 @@ mod tests {
     fn a_look_after_the_answer_counts_without_any_signal_and_opens_the_way_for_them() {
         let routes = Routes::default();
         let (facts, mut from) = facts(2);
-        let _verdict = routes.open(&unit(), facts).unwrap();
+        let _verdict = routes.open(&unit(), facts, false).unwrap();
         routes.looked(&unit(), RunKey(2), before());
         routes.accepted(&unit(), JOB);
         routes.looked(&unit(), RunKey(2), up());
@@ -301,14 +339,14 @@ mod tests {
         assert_eq!(told(&mut from), [up()]);
         assert_eq!(routes.runs(), [(unit(), RunKey(1))]);
         let (second, _) = facts(2);
-        assert!(routes.open(&unit(), second).is_none(), "it has a run");
+        assert!(routes.open(&unit(), second, false).is_none(), "it has a run");
     }
 
     #[test]
     fn a_unit_whose_start_is_not_accepted_is_not_looked_at() {
         let routes = Routes::default();
         let (facts, _from) = facts(1);
-        let _verdict = routes.open(&unit(), facts).unwrap();
+        let _verdict = routes.open(&unit(), facts, false).unwrap();
         assert_eq!(routes.runs(), []);
         routes.accepted(&unit(), JOB);
         assert_eq!(routes.runs(), [(unit(), RunKey(1))]);

@@ -12,6 +12,7 @@ use crate::id::{InvocationId, ProcId, UnitName};
 use crate::launcher::{AdoptError, Adopted, BoxFuture, DeliverError, Facts, Left, ProcRun, RunKey, Target};
 use crate::signal::Signal;
 use crate::status::details::UnitDetails;
+use crate::status::machine::Restarts;
 use crate::unit::Feature;
 
 /// A unit this client holds a reference on, so that its end stays readable and its signals flow.
@@ -70,10 +71,19 @@ impl ProcRun for SystemdRun {
     }
 
     /// KillUnit to all of the control group: `main` would be an error before there is a main process.
+    ///
+    /// Of one that is started again StopUnit follows, on its way before the first answer is there: systemd takes them
+    /// in that order, so that SIGKILL comes before the stop's TERM, and no restart after it.
     fn kill(&self) -> BoxFuture<'_, Result<(), DeliverError>> {
         Box::pin(async {
             let (bus, unit) = (&self.shared.bus, self.unit.as_str());
-            bus.kill(unit, Whom::All, Signal::KILL).await.map_err(error::of_delivery)
+            let kill = bus.kill(unit, Whom::All, Signal::KILL);
+            if !self.shared.routes.is_restarted(&self.unit, self.key) {
+                return kill.await.map_err(error::of_delivery);
+            }
+            let (killed, stopped) = tokio::join!(biased; kill, bus.stop(unit));
+            killed.map_err(error::of_delivery)?;
+            stopped.map(drop).map_err(error::of_delivery)
         })
     }
 
@@ -177,6 +187,9 @@ pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Res
         shared.bus.details(unit.as_str()).await.map_err(|refused| error::of_adopt(&id, refused))?;
     match sighting::sight(&unit, snapshot.clone(), details) {
         Ok(sighting) => {
+            if sighting.restarts != Restarts::Never {
+                shared.routes.restarts(&unit, key);
+            }
             shared.routes.looked(&unit, key, snapshot);
             Ok(Adopted { run: Box::new(run), sighting })
         }

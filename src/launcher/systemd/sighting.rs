@@ -5,12 +5,13 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::bus::{Bus, BusError, ListedUnit};
-use crate::id::{ProcId, UnitName};
+use crate::id::{ProcId, TieName, UnitName};
 use crate::launcher::{AdoptError, Sighting, SurveyError};
 use crate::signal::Signal;
 use crate::spec::{Lifetime, StopPolicy, defaults};
 use crate::status::details::UnitDetails;
-use crate::status::observe::{Main, observe};
+use crate::status::machine::Restarts;
+use crate::status::observe::{Main, is_settled, observe};
 use crate::status::snapshot::Snapshot;
 use crate::unit::stop_timeout;
 
@@ -70,7 +71,7 @@ pub(super) async fn ended_kept(bus: &Bus) -> Result<usize, SurveyError> {
 async fn look_at(bus: &Bus, unit: UnitName) -> Result<Option<Sighting>, BusError> {
     let (snapshot, details) = bus.details(unit.as_str()).await?;
     let Ok(mut sighting) = sight(&unit, snapshot, details) else { return Ok(None) };
-    let over = matches!(observe(&sighting.snapshot, None).main, Main::Ended(_));
+    let over = is_over(&sighting.snapshot, &sighting.details);
     // Up, or on the way down, without a main process: what it left may still be there.
     if over && matches!(sighting.snapshot.unit.active_state.as_deref(), Some("active" | "deactivating")) {
         let left = bus.processes(unit.as_str()).await;
@@ -91,20 +92,34 @@ pub(super) fn sight(unit: &UnitName, snapshot: Snapshot, details: UnitDetails) -
     if UnitName::for_proc(&id) != *unit {
         return Err(Unseen::NotOurs("its PROCUNIT_ID belongs to another unit name"));
     }
-    let lifetime = match details.remain_after_exit {
-        Some(true) => Lifetime::Detached,
-        Some(false) | None => Lifetime::Attached,
-    };
     Ok(Sighting {
         id,
         unit: unit.clone(),
-        lifetime,
+        lifetime: lifetime(&details),
+        restarts: details.restarts(),
         stop: stop_policy(&details),
         runtime_max: details.runtime_max,
         processes: None,
         snapshot,
         details,
     })
+}
+
+/// A detached unit remains after its exit, but for one that is always started again: that is known by what it lacks, a
+/// tie to its manager.
+fn lifetime(details: &UnitDetails) -> Lifetime {
+    let is_tied = || details.binds_to.iter().flatten().any(|unit| unit.starts_with(TieName::PREFIX));
+    match details.remain_after_exit {
+        Some(true) => Lifetime::Detached,
+        _ if details.restart.as_deref() == Some("always") && !is_tied() => Lifetime::Detached,
+        Some(false) | None => Lifetime::Attached,
+    }
+}
+
+/// Whether a look shows the proc over: the end of a run that its policy follows is none.
+pub(super) fn is_over(look: &Snapshot, details: &UnitDetails) -> bool {
+    let ended = matches!(observe(look, None).main, Main::Ended(_) | Main::Failed(_));
+    ended && (details.restarts() == Restarts::Never || is_settled(look))
 }
 
 fn id_of(details: &UnitDetails) -> Option<ProcId> {

@@ -100,6 +100,9 @@ impl Task {
                 entry.asked.get_or_insert(Asked::TimeLimit);
                 entry.ladder.get_or_insert_with(|| Ladder::stop(now, grace, defaults::KILL_WAIT));
             }
+            if entry.next.at.take_if(|restart| *restart <= now).is_some() {
+                self.start_again(key);
+            }
             self.climb(key, now);
         }
         self.settle_next();
@@ -107,6 +110,7 @@ impl Task {
 
     /// Does what the ladder says is due, and notes when it wants to be asked again.
     pub(super) fn climb(&mut self, key: RunKey, now: Instant) {
+        self.tell_wish(key);
         while let Some(entry) = self.entries.get_mut(&key)
             // Before the launcher has answered there is nothing to climb on; it goes on when it has.
             && let Some(run) = entry.held()
@@ -187,7 +191,7 @@ impl Task {
     pub(super) fn tell_when_gone(&mut self, key: RunKey, reply: EndReply) {
         let Some(entry) = self.entries.get_mut(&key) else { return refuse_over(None, reply) };
         match entry.hold {
-            Hold::Launching => entry.end_waiters.push(reply),
+            Hold::Launching | Hold::Relaunching(_) => entry.end_waiters.push(reply),
             Hold::Held(_) => {
                 entry.end_waiters.push(reply);
                 if entry.is_over() {

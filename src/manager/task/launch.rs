@@ -4,6 +4,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::restart::restarts;
 use super::{AdoptReply, SpawnReply, Task};
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, LaunchError, Launched, RunKey};
@@ -12,6 +13,7 @@ use crate::manager::ladder::Ladder;
 use crate::manager::message::Outcome;
 use crate::report::{Asked, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
+use crate::status::machine::{Machine, Restarts};
 
 impl Task {
     pub(super) fn spawn(&mut self, spec: Box<ProcSpec>, reply: SpawnReply) {
@@ -41,6 +43,11 @@ impl Task {
             runtime_max: spec.runtime_max(),
         };
         let (key, facts) = self.new_entry(id, terms);
+        let restarts = restarts(spec.restart(), self.launcher.restarts_by_itself());
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.machine = Machine::restarting(restarts);
+            entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
+        }
         self.launching.insert(key, reply);
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
@@ -139,6 +146,11 @@ impl Task {
             stop: sighting.stop,
             runtime_max: sighting.runtime_max,
         };
+        entry.machine = Machine::restarting(sighting.restarts);
+        for fact in std::mem::take(&mut entry.early) {
+            let step = entry.machine.step(fact.event, fact.at);
+            entry.take(step);
+        }
         entry.adopted = true;
         if self.handle(key).is_none_or(|handle| reply.send(Ok(handle)).is_err()) {
             return self.let_go(key);

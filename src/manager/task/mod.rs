@@ -6,6 +6,7 @@ mod closing;
 mod end;
 mod launch;
 mod monitors;
+mod restart;
 mod settle;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -27,7 +28,6 @@ use super::sweep::Orders;
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey};
 use crate::spec::{Lifetime, ProcSpec};
-use crate::status::machine::Step;
 
 type SpawnReply = oneshot::Sender<Result<ProcHandle, LaunchError>>;
 type AdoptReply = oneshot::Sender<Result<ProcHandle, AdoptError>>;
@@ -188,23 +188,21 @@ impl Task {
 
     fn on_fact(&mut self, fact: Fact) {
         let Some(entry) = self.entries.get_mut(&fact.key) else { return };
-        match entry.machine.step(fact.event, fact.at) {
-            Step::Moved(transition) => entry.record(transition),
-            Step::Stayed => {}
-            Step::Refused(refusal) => {
-                tracing::warn!(id = %entry.id, %refusal, "a fact was refused");
-            }
+        // What a picture says depends on the unit's restart policy, which comes with the answer.
+        if self.adopting.contains_key(&fact.key) {
+            return entry.early.push(fact);
         }
-        entry.publish();
+        let step = entry.machine.step(fact.event, fact.at);
+        entry.take(step);
         self.after_fact(fact.key);
     }
 
     fn after_fact(&mut self, key: RunKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         if !entry.is_over() {
-            return;
+            return self.plan_restart(key);
         }
-        entry.limit_at = None;
+        (entry.limit_at, entry.next.at) = (None, None);
         let (adopted, left) = (entry.adopted, !entry.machine.tree_gone());
         // Nobody stops the unit of one that was over before the stop came, or that is to be killed alone.
         let ladder = entry.ladder.take_if(|_| {
@@ -217,6 +215,7 @@ impl Task {
             None if left => self.look_for_leftovers(key),
             None => {}
         }
+        self.keep_from_restarting(key);
         self.settle_if_gone(key);
     }
 
@@ -226,6 +225,7 @@ impl Task {
                 self.on_launched(key, result);
                 self.settle_next();
             }
+            Outcome::Relaunched { key, result } => self.on_relaunched(key, result),
             Outcome::Adopted { key, result } => self.on_adopted(key, result),
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),
             Outcome::KillDelivered { key, result } => self.on_delivered(key, result, Rung::Kill),

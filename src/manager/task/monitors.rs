@@ -17,14 +17,16 @@ impl Task {
             // Its caller has no answer yet, which may be that there is no such proc.
             Hold::Launching => return Err(MonitorError::NeverLaunched { id }),
             _ if entry.reaped => return Err(MonitorError::Reaped { id }),
-            Hold::Held(_) | Hold::Settling(_) | Hold::Settled { .. } => entry.monitors.add(slot),
+            Hold::Held(_) | Hold::Relaunching(_) | Hold::Settling(_) | Hold::Settled { .. } => {
+                entry.monitors.add(slot);
+            }
         }
         match entry.hold {
             Hold::Settled { .. } => self.tell_monitors(key),
             // Somebody waits for it.
             Hold::Settling(_) => self.settle_now(key),
             Hold::Held(_) if entry.is_over() => self.look_for_leftovers(key),
-            Hold::Held(_) | Hold::Launching => {}
+            Hold::Held(_) | Hold::Relaunching(_) | Hold::Launching => {}
         }
         Ok(())
     }

@@ -104,7 +104,7 @@ impl Task {
             Hold::Settled { details, .. } => {
                 let _ = reply.send(Some(entry.report(launcher, details.as_deref())));
             }
-            Hold::Launching => {
+            Hold::Launching | Hold::Relaunching(_) => {
                 let _ = reply.send(Some(entry.report(launcher, None)));
             }
             Hold::Settling(_) => {
@@ -137,7 +137,7 @@ impl Task {
         entry.reaped = true;
         match entry.hold {
             Hold::Settled { .. } => self.discard(key, Some(reply)),
-            Hold::Launching | Hold::Held(_) | Hold::Settling(_) => {
+            Hold::Launching | Hold::Held(_) | Hold::Relaunching(_) | Hold::Settling(_) => {
                 entry.reapers.push(reply);
                 self.sweep_leftovers(key);
                 self.settle_now(key);

@@ -1,7 +1,8 @@
 //! What holds of a machine whatever it is told.
 
 use crate::status::exit::Exit;
-use crate::status::machine::{Event, Machine, Step};
+use crate::status::history::{Cause, Transition};
+use crate::status::machine::{Event, Machine, Restarts, Step};
 use crate::status::snapshot::Snapshot;
 use crate::status::{FailReason, ProcStatus, StatusKind};
 use crate::time::Timestamp;
@@ -26,50 +27,75 @@ pub(super) fn may_move(from: StatusKind, to: StatusKind) -> bool {
     MOVES.iter().any(|(one, others)| *one == from && others.contains(&to))
 }
 
+/// What a restart policy adds.
+fn may_start_again(from: StatusKind, to: StatusKind) -> bool {
+    matches!((from, to), (StatusKind::Running | StatusKind::Ready, StatusKind::Starting))
+}
+
 /// A machine with everything it was told, held to its rules at each step.
 pub(super) struct Judged {
     pub(super) machine: Machine,
+    pub(super) moved: Vec<Transition>,
     told: Vec<Event>,
-    moves: u64,
-    up_since: Option<Timestamp>,
+    /// What Running first reported, and of which run.
+    up_since: Option<(u32, Timestamp)>,
 }
 
 impl Judged {
     pub(super) fn new() -> Self {
-        Self { machine: Machine::new(), told: Vec::new(), moves: 0, up_since: None }
+        Self::restarting(Restarts::Never)
+    }
+
+    pub(super) fn restarting(restarts: Restarts) -> Self {
+        let machine = Machine::restarting(restarts);
+        Self { machine, moved: Vec::new(), told: Vec::new(), up_since: None }
+    }
+
+    pub(super) fn tell(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+        for event in events {
+            self.step(event);
+        }
+        self
     }
 
     pub(super) fn after(events: impl IntoIterator<Item = Event>) -> Self {
-        let mut judged = Self::new();
-        for event in events {
-            judged.step(event);
-        }
-        judged
+        Self::new().tell(events)
     }
 
     pub(super) fn step(&mut self, event: Event) -> Step {
         let before = self.machine.status().clone();
         self.told.push(event.clone());
         let step = self.machine.step(event, at(1_000_000));
-        let after = self.machine.status();
-        match &step {
-            Step::Moved(moved) => {
-                assert_eq!((moved.seq, moved.from, &moved.to), (self.moves, before.kind(), after));
-                assert!(may_move(before.kind(), after.kind()), "{before} to {after}");
-                assert_eq!(moved.run, self.machine.run());
-                self.moves += 1;
-            }
-            Step::Stayed | Step::Refused(_) => assert_eq!(*after, before),
-        }
+        self.check_moves(before, step.clone().into_transitions());
         self.check_start();
         self.check_end();
+        self.check_runs();
         step
+    }
+
+    /// Each move follows the one before it, and the last leads where the machine is.
+    fn check_moves(&mut self, mut before: ProcStatus, moves: Vec<Transition>) {
+        for moved in moves {
+            assert_eq!((moved.seq, moved.from), (self.moved.len() as u64, before.kind()));
+            let again = self.machine.restarts_by() != Restarts::Never && moved.cause == Cause::Restart;
+            let (from, to) = (before.kind(), moved.to.kind());
+            assert!(may_move(from, to) || (again && may_start_again(from, to)), "{from} to {to}");
+            assert_eq!(moved.run_end.is_some(), again, "the end of a run goes with what follows it");
+            let of_a_run = self.machine.runs().any(|run| run.invocation_id == moved.run);
+            assert!(of_a_run || moved.run.is_none() || self.machine.restarts() > 60, "{moved:?}");
+            before = moved.to.clone();
+            self.moved.push(moved);
+        }
+        assert_eq!(*self.machine.status(), before);
     }
 
     /// What Running first reported stands.
     fn check_start(&mut self) {
         if let Some(shown) = self.machine.status().started_at() {
-            assert_eq!(shown, *self.up_since.get_or_insert(shown), "the start moved");
+            let run = self.machine.restarts();
+            let first = self.up_since.filter(|(of, _)| *of == run).unwrap_or((run, shown));
+            assert_eq!(shown, first.1, "the start moved");
+            self.up_since = Some(first);
             assert_eq!(self.machine.started_at(), Some(shown));
         }
     }
@@ -91,6 +117,23 @@ impl Judged {
                     assert!(self.told.iter().any(|event| carried(event, exit)), "{status}: {:#?}", self.told);
                 }
             }
+        }
+    }
+
+    /// The end of every run is one that a picture of that run carried, and none is told twice.
+    fn check_runs(&self) {
+        let runs: Vec<_> = self.machine.runs().collect();
+        assert!(runs.is_sorted_by(|one, next| one.number < next.number), "{runs:#?}");
+        for run in &runs {
+            let Some(exit) = run.end.as_ref().and_then(ProcStatus::exit) else { continue };
+            let carried = |event: &Event| match event {
+                Event::Snapshot(picture) => {
+                    picture.unit.invocation == run.invocation_id && exit_in(picture) == Some(exit)
+                }
+                Event::Exited { exit: told, .. } => *told == exit,
+                _ => false,
+            };
+            assert!(self.told.iter().any(carried), "{run:?}: {:#?}", self.told);
         }
     }
 

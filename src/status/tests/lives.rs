@@ -187,7 +187,7 @@ fn other_facts() -> impl Strategy<Value = Event> {
         4 => Just(ready),
         1 => Just(Event::TreeGone),
         1 => Just(Event::Lost(Found::NoLauncher)),
-        1 => Just(Event::Started { pid: 5, at: at(3) }),
+        1 => Just(Event::Started { pid: 5, at: at(3), run: None }),
         1 => exits().prop_map(|exit| Event::Exited { exit, at: at(4) }),
     ]
 }

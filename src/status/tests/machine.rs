@@ -11,7 +11,7 @@ use crate::status::{FailReason, Found, ProcStatus, StatusKind};
 const KILLED: Exit = Exit::Signal { signal: Signal::KILL, core_dumped: false };
 
 fn up() -> Event {
-    Event::Started { pid: 7, at: at(5) }
+    Event::Started { pid: 7, at: at(5), run: None }
 }
 
 fn exited(exit: Exit) -> Event {
@@ -47,6 +47,7 @@ fn in_every_status() -> [Judged; 7] {
 fn outcome(step: &Step) -> &'static str {
     match step {
         Step::Moved(moved) => moved.to.kind().as_str(),
+        Step::MovedOn(_) => "on",
         Step::Stayed => "-",
         Step::Refused(Refusal::Over { .. }) => "over",
         Step::Refused(Refusal::Backwards { .. }) => "back",

@@ -16,11 +16,23 @@ fn of_all_moves_exactly_those_of_the_contract_are_allowed() {
                 }
                 _ => Err(Refusal::Backwards { from, to }),
             };
-            assert_eq!(allowed(from, to), expected, "{from} to {to}");
+            assert_eq!(allowed(from, to, false), expected, "{from} to {to}");
             allowed_moves += usize::from(expected.is_ok());
         }
     }
     assert_eq!(allowed_moves, 6 + 5 + 4 + 3);
+}
+
+/// A restart policy adds two moves and takes none.
+#[test]
+fn a_restart_policy_leads_from_running_and_ready_back_to_starting_and_nowhere_else() {
+    for from in StatusKind::ALL {
+        for to in StatusKind::ALL {
+            let again = to == StatusKind::Starting && matches!(from, StatusKind::Running | StatusKind::Ready);
+            let expected = if again { Ok(()) } else { allowed(from, to, false) };
+            assert_eq!(allowed(from, to, true), expected, "{from} to {to}");
+        }
+    }
 }
 
 #[test]

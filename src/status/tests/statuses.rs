@@ -182,6 +182,7 @@ fn a_transition_reads_back() {
         to: stopped(7),
         cause: Cause::Exit,
         run: Some(run(1)),
+        run_end: None,
     };
     let json = concat!(
         r#"{"seq":2,"at":"2023-11-14T22:13:20.000000Z","from":"running","#,
@@ -189,6 +190,13 @@ fn a_transition_reads_back() {
         r#""cause":"exit","run":"01010101010101010101010101010101"}"#,
     );
     reads_back(&moved, json);
+    let again = Transition { to: ProcStatus::Starting, run_end: Some(stopped(7)), ..moved.clone() };
+    let json_again = json
+        .replace(r#""to":{"state":"stopped","exit_code":7,"stderr_tail":[]}"#, r#""to":{"state":"starting"}"#)
+        .trim_end_matches('}')
+        .to_owned()
+        + r#","run_end":{"state":"stopped","exit_code":7,"stderr_tail":[]}}"#;
+    reads_back(&again, &json_again);
     let unnamed = Transition { run: None, ..moved };
     reads_back(&unnamed, &json.replace(r#","run":"01010101010101010101010101010101""#, ""));
 }

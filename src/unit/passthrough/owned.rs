@@ -24,23 +24,19 @@ fn by_prefix(name: &str) -> Option<&'static str> {
     FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, instead)| *instead)
 }
 
-const OWNED: [(&[&str], &str); 16] = [
+const OWNED: [(&[&str], &str); 17] = [
     (&["Type", "ExitType", "NotifyAccess", "PIDFile", "GuessMainPID", "BusName"], "every proc is Type=exec"),
     (&["Environment", "PassEnvironment"], "use -e NAME=VALUE"),
     (&["EnvironmentFile", "EnvironmentFiles"], "use --env-file FILE"),
     (&["UnsetEnvironment"], "use --clean-env and -e NAME=VALUE"),
     (&["WorkingDirectory"], "use -C DIR"),
     (
-        &[
-            "Restart",
-            "RestartForceExitStatus",
-            "RestartMaxDelay",
-            "RestartMode",
-            "RestartPreventExitStatus",
-            "RestartSteps",
-            "SuccessExitStatus",
-        ],
-        "what is over stays over, and its exit code is told as it is; procunit offers no restarts",
+        &["Restart", "RestartMaxDelay", "RestartSteps", "StartLimitBurst", "StartLimitInterval"],
+        "use --restart, --restart-delay and --restart-max-delay",
+    ),
+    (
+        &["RestartForceExitStatus", "RestartMode", "RestartPreventExitStatus", "SuccessExitStatus"],
+        "an exit code is told as it is, and --restart goes by it",
     ),
     (&["RemainAfterExit", "CollectMode"], "use run -d for a proc whose end is kept"),
     (&["RuntimeMax", "RuntimeRandomizedExtra"], "use --timeout DUR"),

@@ -88,7 +88,6 @@ fn plain_values_are_typed_by_their_signature() {
     expect("NoNewPrivileges", "yes", [("NoNewPrivileges", true.into())]);
     expect("SendSIGHUP", "off", [("SendSIGHUP", false.into())]);
     expect("Nice", "-5", [("Nice", (-5_i32).into())]);
-    expect("StartLimitBurst", "7", [("StartLimitBurst", 7_u32.into())]);
     expect("OOMPolicy", "continue", [("OOMPolicy", "continue".into())]);
     expect("UMask", "027", [("UMask", 0o27_u32.into())]);
     expect("CPUSchedulingPolicy", "batch", [("CPUSchedulingPolicy", 3_i32.into())]);
@@ -148,10 +147,13 @@ fn what_the_contract_owns_is_refused_with_the_flag_to_use() {
         ("RuntimeMaxSec", "--timeout"),
         ("RuntimeMaxUSec", "--timeout"),
         ("RuntimeRandomizedExtraSec", "--timeout"),
-        ("Restart", "no restarts"),
-        ("RestartSec", "no restarts"),
-        ("RestartUSec", "no restarts"),
-        ("SuccessExitStatus", "no restarts"),
+        ("Restart", "--restart"),
+        ("RestartSec", "--restart-delay"),
+        ("RestartUSec", "--restart-delay"),
+        ("RestartMaxDelaySec", "--restart-max-delay"),
+        ("StartLimitBurst", "--restart"),
+        ("StartLimitIntervalSec", "--restart"),
+        ("SuccessExitStatus", "told as it is"),
         ("TTYPath", "no terminal"),
         ("WorkingDirectory", "-C DIR"),
         ("StandardOutputFileToAppend", "redirect"),

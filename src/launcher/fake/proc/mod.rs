@@ -19,7 +19,7 @@ use crate::spec::{Lifetime, ProcSpec, StopPolicy};
 use crate::status::Found;
 use crate::status::details::UnitDetails;
 use crate::status::exit::Exit;
-use crate::status::machine::Event;
+use crate::status::machine::{Event, Restarts};
 use crate::status::snapshot::Snapshot;
 
 /// One run of a fake proc, in the hand of a test. Clones are the same one; dropping it changes nothing.
@@ -317,6 +317,7 @@ impl FakeProc {
             lifetime: self.lifetime(),
             stop: self.stop_policy(),
             runtime_max: self.spec().and_then(ProcSpec::runtime_max),
+            restarts: life.script.details.as_ref().map_or(Restarts::Never, UnitDetails::restarts),
         }
     }
 
