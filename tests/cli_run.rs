@@ -64,3 +64,27 @@ fn a_unit_of_somebody_elses_that_has_the_name_is_called_that() {
         format!("{unit} exists and was not started by procunit; end it with `systemctl --user stop {unit}`");
     assert!(ran.err().contains(&expected), "{ran:?}");
 }
+
+#[test]
+fn a_program_that_fails_is_started_again_and_the_last_exit_code_counts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = format!("cd '{}'; echo >>runs; test $(wc -l <runs) -ge 3", dir.path().display());
+    let policy = ["run", "--quiet", "--restart", "on-failure:5", "--restart-delay", "10ms", "--", "sh", "-c"];
+    assert_eq!(procunit(&[&policy[..], &[&script]].concat()).all(), (0, String::new(), String::new()));
+    let ran = procunit(&["run", "--restart", "on-failure:1", "--", "sh", "-c", "exit 6"]);
+    assert_eq!(ran.code(), 6);
+    assert!(ran.err().contains(", in the last run of 2"), "{ran:?}");
+}
+
+#[test]
+fn a_restart_policy_that_is_none_is_refused_in_words() {
+    for (flags, said) in [
+        (["--restart", "unless-stopped"], "did you mean always?"),
+        (["--restart", "always:0"], "no number of restarts"),
+        (["--restart-delay", "1s"], "not without --restart"),
+    ] {
+        let ran = procunit(&[&["run"], &flags[..], &["--", "true"]].concat());
+        assert_ne!(ran.code(), 0);
+        assert!(ran.err().contains(said), "{ran:?}");
+    }
+}

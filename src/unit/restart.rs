@@ -4,7 +4,7 @@ use super::exec;
 use super::plan::{LaunchContext, PlanNote};
 use super::property::Property;
 use super::version::{Feature, SystemdVersion};
-use crate::spec::{ProcSpec, RestartWhen};
+use crate::spec::{Lifetime, ProcSpec, RestartWhen};
 
 /// systemd has no number of restarts. It has one of starts within a time (`StartLimitBurst=`), and the time can be
 /// infinite (measured, 252 and 257); zero is none.
@@ -37,11 +37,12 @@ pub(super) fn properties(spec: &ProcSpec, version: SystemdVersion) -> Vec<Proper
 pub(super) fn notes(spec: &ProcSpec, launch: &LaunchContext) -> Vec<PlanNote> {
     let Some(policy) = spec.restart() else { return Vec::new() };
     let steps = launch.version.has(Feature::RestartSteps);
+    let unattended = spec.lifetime() == Lifetime::Detached;
     let stays = PlanNote::RestartDelayStays { delay: policy.first_delay() };
     let told = [
         (policy.longest_delay().is_some() && !steps).then_some(stays),
-        // Seen on 252, and no more on 257.
-        (policy.max_restarts().is_some() && !steps).then_some(PlanNote::RestartsCountedAnew),
+        // Seen on 252, and no more on 257. A manager that holds the proc keeps to the bound.
+        (unattended && policy.max_restarts().is_some() && !steps).then_some(PlanNote::RestartsCountedAnew),
         exec::is_refused_after_reload(spec, launch).then_some(PlanNote::NoRestartAfterReload),
     ];
     told.into_iter().flatten().collect()
