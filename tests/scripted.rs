@@ -10,7 +10,7 @@ use procunit::id::ProcId;
 use procunit::launcher::fake::{FakeLauncher, Reaction, Script, Trace, What, When};
 use procunit::launcher::{AdoptError, LaunchError};
 use procunit::manager::ReadyError;
-use procunit::spec::Lifetime;
+use procunit::spec::{Lifetime, ProcSpecBuilder, RestartPolicy};
 use procunit::status::details::UnitDetails;
 use procunit::status::exit::Exit;
 use procunit::status::machine::Event;
@@ -40,24 +40,47 @@ async fn launched(fake: &FakeLauncher, script: Script) -> (ProcManager, ProcHand
     (manager, handle)
 }
 
-/// The recorded lives of one release: name, the status in the end, and what was seen.
-fn recorded(release: &str) -> Vec<(String, ProcStatus, Trace)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces").join(release);
-    let paths = std::fs::read_dir(directory).expect("traces").map(|entry| entry.expect("an entry").path());
-    let read = |path: std::path::PathBuf| {
-        let text = std::fs::read_to_string(&path).expect("a trace");
-        let first = text.lines().next().expect("a first line");
-        let mut truth: serde_json::Value = serde_json::from_str(first).expect("JSON");
+/// A recorded life.
+struct Recorded {
+    name: String,
+    /// The status in the end.
+    end: ProcStatus,
+    restarts: Option<RestartPolicy>,
+    trace: Trace,
+}
+
+impl Recorded {
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).expect("a trace");
+        let mut truth: serde_json::Value =
+            serde_json::from_str(text.lines().next().expect("a first line")).expect("JSON");
         let end = serde_json::from_value(truth["end"].take()).expect("a status");
-        (path.display().to_string(), end, Trace::from_recorded(&text).expect("a trace"))
-    };
-    paths.map(read).collect()
+        let policy = |by_unit: &serde_json::Value| {
+            let max = by_unit["max"].as_u64().and_then(|max| u32::try_from(max).ok());
+            max.into_iter().fold(RestartPolicy::always(), RestartPolicy::max)
+        };
+        let restarts = truth["restarts"].get("by_unit").map(policy);
+        let trace = Trace::from_recorded(&text).expect("a trace");
+        Self { name: path.display().to_string(), end, restarts, trace }
+    }
+
+    fn all() -> Vec<Self> {
+        let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+        let files = |release: &str| std::fs::read_dir(traces.join(release)).expect("traces");
+        let paths = ["252", "257"].into_iter().flat_map(files);
+        paths.map(|entry| Self::read(&entry.expect("an entry").path())).collect()
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_recorded_life_ends_in_a_manager_as_it_did() {
-    for (name, end, trace) in recorded("252").into_iter().chain(recorded("257")) {
-        let (_manager, handle) = launched(&FakeLauncher::new(), Script::new().replays(trace)).await;
+    for Recorded { name, end, restarts, trace } in Recorded::all() {
+        let fake = FakeLauncher::new();
+        fake.script(Script::new().replays(trace));
+        let manager = ProcManager::new(fake);
+        let spec = ProcSpec::builder(web(), "web");
+        let spec = restarts.into_iter().fold(spec, ProcSpecBuilder::restart).build().expect("a spec");
+        let handle = within("a launch", manager.spawn(spec)).await.expect("launched");
         // The life of one that was stopped before it began ends without an end: its launch would have been refused.
         sleep(BOUND).await;
         assert_eq!(handle.status(), end, "{name}");

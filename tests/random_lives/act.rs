@@ -5,7 +5,7 @@ use std::time::Duration;
 use procunit::launcher::DeliverError;
 use procunit::launcher::fake::{Reaction, Script, When};
 use procunit::signal::Signal;
-use procunit::spec::Lifetime;
+use procunit::spec::{Lifetime, RestartPolicy};
 use procunit::status::exit::Exit;
 use proptest::prelude::*;
 
@@ -20,6 +20,7 @@ pub(crate) enum Act {
         id: usize,
         script: Box<Script>,
         lifetime: Lifetime,
+        restart: Option<RestartPolicy>,
         caller: Caller,
     },
     /// Somebody else starts it, where there is none.
@@ -69,8 +70,9 @@ pub(crate) fn acts() -> impl Strategy<Value = Vec<Act>> {
 fn act() -> impl Strategy<Value = Act> {
     let id = || 0..IDS.len();
     prop_oneof![
-        6 => (id(), script(), lifetime(), caller())
-            .prop_map(|(id, script, lifetime, caller)| Act::Spawn { id, script: Box::new(script), lifetime, caller }),
+        6 => (id(), script(), lifetime(), restart(), caller()).prop_map(|(id, script, lifetime, restart, caller)| {
+            Act::Spawn { id, script: Box::new(script), lifetime, restart, caller }
+        }),
         1 => id().prop_map(Act::Place),
         2 => id().prop_map(Act::Adopt),
         3 => (id(), span()).prop_map(|(id, grace)| Act::Terminate(id, grace)),
@@ -119,6 +121,12 @@ fn signal() -> impl Strategy<Value = Signal> {
 
 fn lifetime() -> impl Strategy<Value = Lifetime> {
     prop_oneof![2 => Just(Lifetime::Attached), 1 => Just(Lifetime::Detached)]
+}
+
+/// Never without end: the last run is to be reached.
+fn restart() -> impl Strategy<Value = Option<RestartPolicy>> {
+    let when = prop_oneof![Just(RestartPolicy::always()), Just(RestartPolicy::on_failure())];
+    prop::option::weighted(0.3, (when, 1..4_u32).prop_map(|(policy, max)| policy.max(max)))
 }
 
 fn caller() -> impl Strategy<Value = Caller> {

@@ -8,7 +8,7 @@ use procunit::id::ProcId;
 use procunit::launcher::fake::{FakeLauncher, FakeProc, Script};
 use procunit::launcher::{AdoptError, Target};
 use procunit::manager::{Concurrency, ExitMonitor, TerminateError};
-use procunit::spec::{Lifetime, ProcSpec};
+use procunit::spec::{Lifetime, ProcSpec, ProcSpecBuilder, RestartPolicy};
 use procunit::status::exit::Exit;
 use procunit::{ProcHandle, ProcManager, ProcStatus};
 use tokio::task::{JoinSet, yield_now};
@@ -24,6 +24,7 @@ const BOUND: Duration = Duration::from_secs(3600);
 const REAL_BOUND: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
+    units: bool,
     fake: FakeLauncher,
     manager: ProcManager,
     /// From which record on nobody sees anything.
@@ -76,6 +77,7 @@ impl Stage {
     pub(crate) fn new(units: bool) -> Self {
         let fake = if units { FakeLauncher::new() } else { FakeLauncher::without_units() };
         Self {
+            units,
             manager: ProcManager::new(fake.clone()),
             fake,
             blind_since: None,
@@ -91,7 +93,11 @@ impl Stage {
         self.happen(act);
         self.call(act);
         match act {
-            Act::Spawn { id: number, lifetime, caller, .. } => self.spawn(*number, *lifetime, *caller).await,
+            Act::Spawn { id: number, lifetime, restart, caller, .. } => {
+                // With units the next run is the unit's own doing.
+                let restart = restart.clone().filter(|_| !self.units && *lifetime == Lifetime::Attached);
+                self.spawn(*number, *lifetime, restart, *caller).await;
+            }
             Act::RequestStop(number, grace) => {
                 // Whether there was anything to stop is no matter.
                 let _ = self.manager.request_stop(&id(*number), Some(*grace), "random").await;
@@ -170,8 +176,15 @@ impl Stage {
         }
     }
 
-    async fn spawn(&mut self, number: usize, lifetime: Lifetime, caller: Caller) {
-        let spec = ProcSpec::builder(id(number), "random").lifetime(lifetime).build().expect("a spec");
+    async fn spawn(
+        &mut self,
+        number: usize,
+        lifetime: Lifetime,
+        restart: Option<RestartPolicy>,
+        caller: Caller,
+    ) {
+        let spec = ProcSpec::builder(id(number), "random").lifetime(lifetime);
+        let spec = restart.into_iter().fold(spec, ProcSpecBuilder::restart).build().expect("a spec");
         let (manager, handles) = (self.manager.clone(), self.handles.clone());
         let spawning = self.waiting.spawn(async move {
             match manager.spawn(spec).await {

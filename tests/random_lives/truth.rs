@@ -38,12 +38,18 @@ impl Truth {
         }
     }
 
-    /// The ends that runs of this id had.
+    /// The ends that procs of this id may have had.
     pub(crate) fn ends_of(&self, id: &ProcId) -> Vec<End> {
         let mut pids: Vec<_> =
             self.records.iter().filter(|record| record.id == *id).map(|record| record.pid).collect();
         pids.dedup();
-        pids.into_iter().filter_map(|pid| self.end_of(pid)).collect()
+        let runs = pids.into_iter().filter_map(|pid| self.end_of(pid));
+        runs.chain(self.may_be_refused(id).then_some(End::NotStarted)).collect()
+    }
+
+    /// Whether a run of this id ended, so that another may have been refused after it.
+    pub(crate) fn may_be_refused(&self, id: &ProcId) -> bool {
+        self.records.iter().any(|record| record.id == *id && matches!(record.what, What::Ended(_)))
     }
 }
 
@@ -52,6 +58,8 @@ impl Truth {
 pub(crate) enum End {
     Exact(ProcStatus),
     Lost,
+    /// The run that was to follow by a restart policy was refused.
+    NotStarted,
 }
 
 impl End {
@@ -59,6 +67,9 @@ impl End {
         match self {
             Self::Exact(exact) => exact == status,
             Self::Lost => matches!(status, ProcStatus::Failed { reason: FailReason::Lost { .. } }),
+            Self::NotStarted => {
+                matches!(status, ProcStatus::Failed { reason: FailReason::NoMainProcess { .. } })
+            }
         }
     }
 }

@@ -229,6 +229,11 @@ impl ProcLauncher for FakeLauncher {
         "fake"
     }
 
+    /// With units it is so, as systemd does it. A run that follows is told by a trace, or by [`FakeProc::tell`].
+    fn restarts_by_itself(&self) -> bool {
+        self.hub.units
+    }
+
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         Box::pin(async move {
             let proc = self.enter(spec)?;

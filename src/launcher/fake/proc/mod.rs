@@ -58,6 +58,8 @@ struct Life {
     left: Vec<u32>,
     holds: Vec<(u64, Facts)>,
     holds_taken: u64,
+    /// Whether its end was told, so that it cannot be lost.
+    end_told: bool,
     /// Whether a trace does the telling.
     replaying: bool,
     /// Whether nothing is kept of it any more.
@@ -83,6 +85,7 @@ impl FakeProc {
             left: Vec::new(),
             holds: Vec::new(),
             holds_taken: 0,
+            end_told: false,
             replaying: false,
             forgotten: false,
         };
@@ -165,7 +168,9 @@ impl FakeProc {
 
     /// It says that it is ready, at this address.
     pub fn ready(&self, addr: Option<&str>) {
-        self.tell(Event::Ready { addr: addr.map(str::to_owned), agent: None });
+        if !self.is_over() {
+            self.tell(Event::Ready { addr: addr.map(str::to_owned), agent: None });
+        }
     }
 
     /// Tells whoever holds it a fact as it stands, true or not: one that comes twice, too late or in the wrong order.
@@ -303,7 +308,9 @@ impl FakeProc {
 
     /// Tells what it looks like now.
     pub(super) fn look_again(&self) {
-        self.say(&self.life());
+        let mut life = self.life();
+        life.end_told |= !life.forgotten && life.is_over();
+        self.say(&life);
     }
 
     pub(super) fn sighting(&self) -> Sighting {
@@ -374,6 +381,7 @@ impl FakeProc {
 
     fn settle(&self, life: &mut Life) {
         let left = !life.left.is_empty();
+        life.end_told |= self.0.hub.is_connected();
         picture::settle(&mut life.picture, self.lifetime(), left, self.0.hub.stamp());
         self.say(life);
     }
@@ -390,7 +398,8 @@ impl FakeProc {
         }
         if picture::is_none(&life.picture) {
             // A picture of no unit says nothing to who has never seen one: the launcher knows that there was.
-            self.send(life, &[Event::Lost(Found::NoUnit), Event::TreeGone]);
+            let facts = [Event::Lost(Found::NoUnit), Event::TreeGone];
+            self.send(life, if life.end_told { &facts[1..] } else { &facts });
         }
     }
 
