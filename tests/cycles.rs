@@ -89,7 +89,11 @@ async fn cycle(manager: &ProcManager, number: usize, told: &Arc<AtomicUsize>) {
     let spec = ProcSpec::builder(id.clone(), "true").stdout(Output::Null).stderr(Output::Null);
     let handle = manager.spawn(spec.build().expect("a spec")).await.expect("a launch");
     let heard = Arc::clone(told);
-    let monitor = manager.on_exit(&id, move |_| drop(heard.fetch_add(1, Ordering::Relaxed))).await;
+    let monitor = manager
+        .on_exit(&id, move |_| {
+            heard.fetch_add(1, Ordering::Relaxed);
+        })
+        .await;
     monitor.expect("a monitor");
     let end = handle.gone().await.expect("an end");
     assert_eq!(end.to_string(), "Stopped(exit=0)");

@@ -58,13 +58,15 @@ fn recorded(release: &str) -> Vec<(String, ProcStatus, Trace)> {
 async fn every_recorded_life_ends_in_a_manager_as_it_did() {
     for (name, end, trace) in recorded("252").into_iter().chain(recorded("257")) {
         let (_manager, handle) = launched(&FakeLauncher::new(), Script::new().replays(trace)).await;
-        assert_eq!(within(&name, handle.wait()).await, Ok(end), "{name}");
+        // The life of one that was stopped before it began ends without an end: its launch would have been refused.
+        sleep(BOUND).await;
+        assert_eq!(handle.status(), end, "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trace_of_ones_own_is_told_at_its_pace() {
-    let started = Event::Started { pid: 7, at: std::time::SystemTime::now().into() };
+    let started = Event::Started { pid: 7, at: std::time::SystemTime::now().into(), run: None };
     let lost = Event::Lost(Found::NoUnit);
     let trace = Trace::default().then(Duration::from_secs(1), started).then(Duration::from_secs(60), lost);
     let begun = Instant::now();

@@ -74,8 +74,10 @@ pub struct Report {
     /// What was worth telling at the launch, and of how it was to be stopped.
     pub notes: Vec<String>,
     /// How often its restart policy started it again.
+    #[serde(default)]
     pub restarts: u32,
     /// Its runs as far as they were seen, oldest first, the newest included; of many the newest.
+    #[serde(default)]
     pub runs: Vec<RunRecord>,
     /// The transitions this manager saw, oldest first.
     pub transitions: Vec<Transition>,

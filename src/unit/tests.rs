@@ -9,7 +9,8 @@ use super::property::{Property, Value};
 use super::*;
 use crate::id::{ProcId, SliceName, TieName};
 use crate::spec::{
-    Field, Flaw, Input, Lifetime, OWN, Output, PER_SERVICE, ProcSpec, ProcSpecBuilder, SpecError, defaults,
+    Field, Flaw, Input, Lifetime, OWN, Output, PER_SERVICE, ProcSpec, ProcSpecBuilder, RestartPolicy,
+    SpecError, defaults,
 };
 
 fn builder(program: &str) -> ProcSpecBuilder {
@@ -76,6 +77,42 @@ fn attached() -> (ProcSpec, LaunchContext) {
     (spec.unwrap(), LaunchContext { tie: Some(TieName::new("t0k3n")), ..launch(252) })
 }
 
+/// Attached, with a bound and a delay that grows.
+fn restarted() -> (ProcSpec, LaunchContext) {
+    let policy = RestartPolicy::on_failure().max(5).delay(Duration::from_secs(1));
+    let spec = builder("sleep").arg("100").restart(policy.max_delay(Duration::from_secs(60))).build();
+    let tie = Some(TieName::new("t0k3n"));
+    (spec.unwrap(), LaunchContext { program: "/bin/sleep".to_owned(), tie, ..launch(252) })
+}
+
+/// Detached, again and again.
+fn always_restarted() -> (ProcSpec, LaunchContext) {
+    let spec =
+        builder("sleep").arg("100").restart(RestartPolicy::always()).lifetime(Lifetime::Detached).build();
+    (spec.unwrap(), LaunchContext { program: "/bin/sleep".to_owned(), ..launch(252) })
+}
+
+#[test]
+fn what_this_systemd_does_otherwise_with_restarts_is_said_at_the_launch() {
+    let notes = |version: u32, spec: ProcSpecBuilder| {
+        let plan = plan(&spec.build().unwrap(), &launch(version)).unwrap();
+        plan.notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let growing = || RestartPolicy::always().max_delay(Duration::from_secs(60));
+    assert_eq!(notes(254, builder("x").arg("$HOME").restart(growing().max(3))), [""; 0]);
+    assert_eq!(notes(252, builder("x").restart(RestartPolicy::always())), [""; 0]);
+    assert_eq!(notes(252, builder("x").arg("$HOME")), [""; 0], "nothing starts it again");
+    let stays = "the delay of restarts stays 100ms: this systemd has none that grows (254 has)";
+    assert_eq!(notes(253, builder("/bin/sh").restart(growing())), [stays]);
+    for (spec, word) in [
+        (builder("/bin/sh").restart(RestartPolicy::always().max(3)), "counts restarts anew"),
+        (builder("/bin/sh").arg("$HOME").restart(RestartPolicy::always()), "will fail (203)"),
+    ] {
+        let told = notes(253, spec);
+        assert!(told.len() == 1 && told[0].contains(word), "{told:?}");
+    }
+}
+
 fn detached() -> (ProcSpec, LaunchContext) {
     let spec = builder("sleep")
         .arg("100")
@@ -115,6 +152,10 @@ fn a_plan_is_what_the_golden_text_says() {
         (257, attached(), include_str!("golden/attached-257.txt")),
         (252, detached(), include_str!("golden/detached-252.txt")),
         (257, detached(), include_str!("golden/detached-257.txt")),
+        (252, restarted(), include_str!("golden/restarted-252.txt")),
+        (257, restarted(), include_str!("golden/restarted-257.txt")),
+        (252, always_restarted(), include_str!("golden/always-252.txt")),
+        (257, always_restarted(), include_str!("golden/always-257.txt")),
     ] {
         let planned = at(version, planned);
         assert_eq!(planned, golden, "the plan for {version} is now:\n{planned}");

@@ -15,10 +15,10 @@ pub(crate) const IDS: [&str; 3] = ["a", "b", "c"];
 /// One thing that happens. The number is the id's.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
-    /// Launch it, on this paper.
+    /// Launch it; this is what it will do.
     Spawn {
         id: usize,
-        script: Script,
+        script: Box<Script>,
         lifetime: Lifetime,
         caller: Caller,
     },
@@ -70,7 +70,7 @@ fn act() -> impl Strategy<Value = Act> {
     let id = || 0..IDS.len();
     prop_oneof![
         6 => (id(), script(), lifetime(), caller())
-            .prop_map(|(id, script, lifetime, caller)| Act::Spawn { id, script, lifetime, caller }),
+            .prop_map(|(id, script, lifetime, caller)| Act::Spawn { id, script: Box::new(script), lifetime, caller }),
         1 => id().prop_map(Act::Place),
         2 => id().prop_map(Act::Adopt),
         3 => (id(), span()).prop_map(|(id, grace)| Act::Terminate(id, grace)),

@@ -6,6 +6,7 @@
 #![cfg(feature = "test-util")]
 
 mod act;
+mod check;
 mod stage;
 mod truth;
 

@@ -1,22 +1,22 @@
 //! Plays acts, keeps who was promised an answer, and holds every answer against the truth.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use procunit::id::ProcId;
-use procunit::launcher::AdoptError;
 use procunit::launcher::fake::{FakeLauncher, FakeProc, Script};
-use procunit::manager::{Concurrency, ExitMonitor, ProcEvent, TerminateError};
+use procunit::launcher::{AdoptError, Target};
+use procunit::manager::{Concurrency, ExitMonitor, TerminateError};
 use procunit::spec::{Lifetime, ProcSpec};
 use procunit::status::exit::Exit;
-use procunit::status::machine::allowed;
 use procunit::{ProcHandle, ProcManager, ProcStatus};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use crate::act::{Act, Caller, IDS};
-use crate::truth::{End, Truth};
+use crate::check::{assert_possible, check_run};
+use crate::truth::Truth;
 
 /// Longer than every deadline there is.
 const BOUND: Duration = Duration::from_secs(3600);
@@ -29,17 +29,42 @@ pub(crate) struct Stage {
     /// From which record on nobody sees anything.
     blind_since: Option<usize>,
     blind: Vec<std::ops::Range<usize>>,
-    handles: Arc<Mutex<Vec<ProcHandle>>>,
+    handles: List<ProcHandle>,
     /// Ends that somebody was told.
-    told: Arc<Mutex<Vec<(ProcId, ProcStatus)>>>,
+    told: List<(ProcId, ProcStatus)>,
     monitors: Vec<Monitor>,
     waiting: JoinSet<()>,
 }
 
-/// A callback: what it was called with, and whether it still may be.
+/// What several tasks and threads add to.
+struct List<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Clone for List<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> List<T> {
+    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        self.0.lock().expect("nobody panics with it")
+    }
+
+    fn push(&self, item: T) {
+        self.lock().push(item);
+    }
+}
+
+/// A callback: what it was called with, and how often it has to be.
 struct Monitor {
     id: ProcId,
-    calls: Arc<Mutex<Vec<ProcStatus>>>,
+    calls: List<ProcStatus>,
     expected: usize,
 }
 
@@ -55,70 +80,41 @@ impl Stage {
             fake,
             blind_since: None,
             blind: Vec::new(),
-            handles: Arc::default(),
-            told: Arc::default(),
+            handles: List::default(),
+            told: List::default(),
             monitors: Vec::new(),
             waiting: JoinSet::new(),
         }
     }
 
     pub(crate) async fn play(&mut self, act: &Act) {
+        self.happen(act);
+        self.call(act);
         match act {
-            Act::Spawn { id: number, script, lifetime, caller } => {
-                let script = script.clone();
-                // Likewise what its caller never asks for again.
+            Act::Spawn { id: number, lifetime, caller, .. } => self.spawn(*number, *lifetime, *caller).await,
+            Act::RequestStop(number, grace) => {
+                // Whether there was anything to stop is no matter.
+                let _ = self.manager.request_stop(&id(*number), Some(*grace), "random").await;
+            }
+            Act::Monitor { id: number, cancel } => self.monitor(*number, *cancel).await,
+            Act::Reap(number) => self.reap(*number).await,
+            Act::Pass(span) => sleep(*span).await,
+            _ => {}
+        }
+        yield_now().await;
+    }
+
+    /// What procs do, and the way to them.
+    fn happen(&mut self, act: &Act) {
+        match act {
+            Act::Spawn { id: number, script, caller, .. } => {
+                let script = script.as_ref().clone();
+                // What its caller never asks for again leaves nothing here: see `reap`.
                 let script = if *caller == Caller::GoesAway { script.leaves(0) } else { script };
                 self.fake.script_for(&id(*number), script);
-                self.spawn(*number, *lifetime, *caller).await;
             }
             Act::Place(number) if self.fake.proc(&id(*number)).is_none() => {
                 self.fake.place(&id(*number), Lifetime::Detached);
-            }
-            Act::Place(_) => {}
-            Act::Adopt(number) => self.adopt(*number),
-            Act::Terminate(number, grace) => {
-                let (manager, id, grace) = (self.manager.clone(), id(*number), *grace);
-                self.end(number, async move { manager.terminate(&id, Some(grace), "random").await });
-            }
-            Act::Kill(number) => {
-                let (manager, id) = (self.manager.clone(), id(*number));
-                self.end(number, async move { manager.kill(&id).await });
-            }
-            Act::RequestStop(number, grace) => {
-                let _ = self.manager.request_stop(&id(*number), Some(*grace), "random").await;
-            }
-            Act::TerminateAll(grace) => {
-                let (manager, grace) = (self.manager.clone(), *grace);
-                self.waiting.spawn(async move {
-                    manager.terminate_all(Some(grace), Concurrency::All, "random").await;
-                });
-            }
-            Act::Signal(number, signal) => self.with(*number, {
-                let signal = *signal;
-                move |handle| async move {
-                    let _ = handle.signal(signal, procunit::launcher::Target::Tree).await;
-                }
-            }),
-            Act::Wait(number) => self.wait(*number),
-            Act::Gone(number) => {
-                let (manager, id) = (self.manager.clone(), id(*number));
-                self.end(number, async move {
-                    match manager.get(&id).await {
-                        Some(handle) => handle.gone().await,
-                        None => Err(TerminateError::NotHeld { id }),
-                    }
-                });
-            }
-            Act::Report(number) => self.with(*number, |handle| async move { drop(handle.report().await) }),
-            Act::Monitor { id: number, cancel } => self.monitor(*number, *cancel).await,
-            Act::Reap(number) => {
-                // A reap is for what is over, leftovers included: what it does about those that stay is not played here.
-                self.reconnect();
-                // More than it can have held back.
-                (0..20).for_each(|_| self.proc(*number, FakeProc::answer));
-                sleep(Duration::from_millis(1)).await;
-                self.proc(*number, FakeProc::leftovers_end);
-                drop(timeout(BOUND, self.manager.reap(&id(*number))).await.expect("a reap was left hanging"));
             }
             Act::End(number, exit) => self.proc(*number, |proc| proc.end(*exit)),
             Act::LeftoversEnd(number) => self.proc(*number, FakeProc::leftovers_end),
@@ -127,9 +123,45 @@ impl Stage {
             Act::Answer(number) => self.proc(*number, FakeProc::answer),
             Act::Disconnect => self.disconnect(),
             Act::Reconnect => self.reconnect(),
-            Act::Pass(span) => sleep(*span).await,
+            _ => {}
         }
-        yield_now().await;
+    }
+
+    /// What is asked of the manager, by somebody who waits for the answer.
+    fn call(&mut self, act: &Act) {
+        let manager = self.manager.clone();
+        match *act {
+            Act::Adopt(number) => self.adopt(number),
+            Act::Terminate(number, grace) => {
+                self.end(number, async move { manager.terminate(&id(number), Some(grace), "random").await });
+            }
+            Act::Kill(number) => self.end(number, async move { manager.kill(&id(number)).await }),
+            Act::TerminateAll(grace) => drop(self.waiting.spawn(async move {
+                manager.terminate_all(Some(grace), Concurrency::All, "random").await;
+            })),
+            Act::Signal(number, signal) => self.with(number, move |handle| async move {
+                drop(handle.signal(signal, Target::Tree).await);
+            }),
+            Act::Wait(number) => self.wait(number),
+            Act::Gone(number) => self.end(number, async move {
+                match manager.get(&id(number)).await {
+                    Some(handle) => handle.gone().await,
+                    None => Err(TerminateError::NotHeld { id: id(number) }),
+                }
+            }),
+            Act::Report(number) => self.with(number, |handle| async move { drop(handle.report().await) }),
+            _ => {}
+        }
+    }
+
+    /// A reap is for what is over, leftovers included: what it does about those that stay is not played here.
+    async fn reap(&mut self, number: usize) {
+        self.reconnect();
+        // More than it can have held back.
+        (0..20).for_each(|_| self.proc(number, FakeProc::answer));
+        sleep(Duration::from_millis(1)).await;
+        self.proc(number, FakeProc::leftovers_end);
+        drop(timeout(BOUND, self.manager.reap(&id(number))).await.expect("a reap was left hanging"));
     }
 
     fn proc(&self, number: usize, act: impl FnOnce(&FakeProc)) {
@@ -140,10 +172,10 @@ impl Stage {
 
     async fn spawn(&mut self, number: usize, lifetime: Lifetime, caller: Caller) {
         let spec = ProcSpec::builder(id(number), "random").lifetime(lifetime).build().expect("a spec");
-        let (manager, handles) = (self.manager.clone(), Arc::clone(&self.handles));
+        let (manager, handles) = (self.manager.clone(), self.handles.clone());
         let spawning = self.waiting.spawn(async move {
             match manager.spawn(spec).await {
-                Ok(handle) if caller == Caller::Stays => handles.lock().unwrap().push(handle),
+                Ok(handle) if caller == Caller::Stays => handles.push(handle),
                 Ok(_) | Err(_) => {}
             }
         });
@@ -154,10 +186,10 @@ impl Stage {
     }
 
     fn adopt(&mut self, number: usize) {
-        let (manager, id, handles) = (self.manager.clone(), id(number), Arc::clone(&self.handles));
+        let (manager, id, handles) = (self.manager.clone(), id(number), self.handles.clone());
         self.waiting.spawn(async move {
             if let Ok(handle) = manager.adopt(&id).await {
-                handles.lock().unwrap().push(handle);
+                handles.push(handle);
             }
         });
     }
@@ -165,14 +197,14 @@ impl Stage {
     /// Somebody waits for the answer to a wish to end it.
     fn end(
         &mut self,
-        number: &usize,
+        number: usize,
         ended: impl Future<Output = Result<ProcStatus, TerminateError>> + Send + 'static,
     ) {
-        let (id, told) = (id(*number), Arc::clone(&self.told));
+        let (id, told) = (id(number), self.told.clone());
         self.waiting.spawn(async move {
             match ended.await {
                 Ok(status) | Err(TerminateError::AlreadyTerminated(status)) => {
-                    told.lock().unwrap().push((id, status));
+                    told.push((id, status));
                 }
                 Err(
                     TerminateError::TimedOut { .. }
@@ -185,10 +217,10 @@ impl Stage {
     }
 
     fn wait(&mut self, number: usize) {
-        let (id, told) = (id(number), Arc::clone(&self.told));
+        let (id, told) = (id(number), self.told.clone());
         self.with(number, |handle| async move {
             let status = handle.wait().await.expect("the manager is there");
-            told.lock().unwrap().push((id, status));
+            told.push((id, status));
         });
     }
 
@@ -206,9 +238,9 @@ impl Stage {
     }
 
     async fn monitor(&mut self, number: usize, cancel: bool) {
-        let (id, calls) = (id(number), Arc::new(Mutex::new(Vec::new())));
-        let heard = Arc::clone(&calls);
-        let monitor = self.manager.on_exit(&id, move |status| heard.lock().unwrap().push(status)).await;
+        let (id, calls) = (id(number), List::default());
+        let heard = calls.clone();
+        let monitor = self.manager.on_exit(&id, move |status| heard.push(status)).await;
         let cancelled = cancel && monitor.as_ref().is_ok();
         let expected = match monitor {
             Ok(monitor) if cancelled => usize::from(!ExitMonitor::cancel(monitor)),
@@ -244,11 +276,11 @@ impl Stage {
         timeout(BOUND, waiting).await.expect("a waiter was left hanging");
         sleep(BOUND).await;
         let truth = Truth::new(self.fake.records(), self.blind.clone());
-        let handles = std::mem::take(&mut *self.handles.lock().unwrap());
+        let handles = std::mem::take(&mut *self.handles.lock());
         for handle in &handles {
             check_run(&truth, handle).await;
         }
-        for (id, status) in self.told.lock().unwrap().iter() {
+        for (id, status) in self.told.lock().iter() {
             assert_possible(&truth, id, status);
         }
         self.check_monitors(&truth);
@@ -271,13 +303,13 @@ impl Stage {
     fn check_monitors(&self, truth: &Truth) {
         let begun = std::time::Instant::now();
         for monitor in &self.monitors {
-            while monitor.calls.lock().unwrap().len() < monitor.expected {
+            while monitor.calls.lock().len() < monitor.expected {
                 assert!(begun.elapsed() < REAL_BOUND, "{}: a callback was not called", monitor.id);
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
         for monitor in &self.monitors {
-            let calls = monitor.calls.lock().unwrap();
+            let calls = monitor.calls.lock();
             assert_eq!(calls.len(), monitor.expected, "{}: calls of one monitor", monitor.id);
             calls.iter().for_each(|status| assert_possible(truth, &monitor.id, status));
         }
@@ -297,30 +329,4 @@ impl Stage {
             again.unwrap_or_else(|error| panic!("{id} is not free: {error}"));
         }
     }
-}
-
-fn assert_possible(truth: &Truth, id: &ProcId, status: &ProcStatus) {
-    let ends = truth.ends_of(id);
-    assert!(ends.iter().any(|end| end.fits(status)), "{id}: told {status}, and its runs ended {ends:?}");
-}
-
-/// Its one end is the true one, and its events are legal and have no gap.
-async fn check_run(truth: &Truth, handle: &ProcHandle) {
-    let (id, status) = (handle.id(), handle.status());
-    let end = match handle.pid() {
-        Some(pid) => truth.end_of(pid).unwrap_or_else(|| panic!("{id}: {status}, and pid {pid} is not over")),
-        // Nobody ever saw anything of it.
-        None => End::Lost,
-    };
-    assert!(end.fits(&status), "{id}: {status}, and it ended {end:?}");
-    assert_eq!(handle.wait().await.as_ref(), Ok(&status), "{id}");
-    let mut events = handle.events();
-    let (mut kind, mut seq, mut last) = (procunit::status::StatusKind::Starting, 0, None);
-    while let Some(event) = timeout(BOUND, events.next()).await.expect("events were left hanging") {
-        let ProcEvent::Transition(moved) = event else { panic!("{id}: {event:?}") };
-        assert_eq!((moved.seq, moved.from), (seq, kind), "{id}: no gap");
-        assert_eq!(allowed(kind, moved.to.kind(), false), Ok(()), "{id}");
-        (kind, seq, last) = (moved.to.kind(), seq + 1, Some(moved.to));
-    }
-    assert_eq!(last.as_ref(), Some(&status), "{id}: the last event is the end");
 }

@@ -44,7 +44,13 @@ pub(crate) fn coloured(status: &ProcStatus, words: &str) -> String {
 /// Its end in one line: `exited with 7 after 1.2s`.
 pub(crate) fn end(report: &Report) -> String {
     let after = report.wall_seconds.map(|wall| format!(" after {}", span(wall)));
-    state(&report.status) + &after.unwrap_or_default()
+    let again = restarts(report).map(|restarts| format!(", in the last run of {restarts}"));
+    state(&report.status) + &after.unwrap_or_default() + &again.unwrap_or_default()
+}
+
+/// How many runs there were, where there was more than one.
+fn restarts(report: &Report) -> Option<u64> {
+    (report.restarts > 0).then(|| u64::from(report.restarts) + 1)
 }
 
 /// Who ended it, where that is more than that it ended by itself.
@@ -147,6 +153,10 @@ pub(crate) fn card(report: &Report, log: &[String], now: Timestamp) -> String {
     }
     if let Some(run) = report.invocation_id {
         fact("run", run.to_string());
+    }
+    for run in report.runs.iter().filter(|run| report.restarts > 0 && run.number <= report.restarts) {
+        let end = run.end.as_ref().map_or_else(|| "not over".to_owned(), state);
+        fact("earlier run", format!("{}: {end}", run.number));
     }
     if let Some(pid) = report.pid {
         fact("main pid", if report.status.is_exit() { format!("{pid} (over)") } else { pid.to_string() });

@@ -179,10 +179,17 @@ impl FakeLauncher {
         board.procs.retain(|_, proc| !proc.is_forgotten());
         let id = spec.id().clone();
         if let Some(there) = board.procs.get(&id) {
-            let held = there.is_over() && there.lifetime() == Lifetime::Attached;
-            return Err(if held { LaunchError::NameHeld { id } } else { LaunchError::AlreadyExists { id } });
+            let ended = there.is_over() && there.lifetime() == Lifetime::Attached;
+            // Without units there are no names that could be held: who starts it again still holds the run before.
+            if !ended || there.tells_units() {
+                return Err(if ended {
+                    LaunchError::NameHeld { id }
+                } else {
+                    LaunchError::AlreadyExists { id }
+                });
+            }
         }
-        let proc = FakeProc::new(&self.hub, Origin::Launched(spec), board.script_of(&id));
+        let proc = FakeProc::new(&self.hub, Origin::Launched(Box::new(spec)), board.script_of(&id));
         board.procs.insert(id, proc.clone());
         Ok(proc)
     }

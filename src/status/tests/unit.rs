@@ -168,8 +168,64 @@ impl Unit {
         self
     }
 
+    /// The main process is reaped and the policy says that another follows: the unit waits for its restart.
+    pub(super) fn run_ends(&mut self, exit: Exit, children: bool) -> &mut Self {
+        self.reap(exit);
+        if children {
+            self.leave().state("deactivating", "stop-sigterm").emit();
+        }
+        // In passing, and before 254 in the words of a unit that is down for good.
+        let failed = if self.release == Release::V257 { "failed-before-auto-restart" } else { "failed" };
+        self.leave().state("failed", failed).emit().state("activating", "auto-restart").emit()
+    }
+
+    /// The restart is counted when its job is queued.
+    fn count_restart(&mut self) -> &mut Self {
+        let counted = self.now.service.n_restarts.map_or(1, |count| count + 1);
+        self.now.service.n_restarts = Some(counted);
+        let queued = if self.release == Release::V257 { "auto-restart-queued" } else { "auto-restart" };
+        self.job(4).emit().state("activating", queued).emit()
+    }
+
+    /// The policy's next run, up.
+    pub(super) fn start_by_policy(&mut self) -> &mut Self {
+        self.count_restart();
+        if self.release == Release::V252 {
+            self.state("inactive", "dead");
+        }
+        self.fork().handoff().up()
+    }
+
+    /// The restart is refused.
+    pub(super) fn hit_start_limit(&mut self) -> &mut Self {
+        self.count_restart().state("failed", "failed").emit().job(0).emit()
+    }
+
+    /// A stop while it waits for its restart.
+    pub(super) fn stop_between(&mut self) -> &mut Self {
+        self.job(2).emit().emit().state("inactive", "dead").emit().job(0).emit()
+    }
+
     /// The main process is reaped. What that does to the unit depends on what else is in it.
     pub(super) fn main_ends(&mut self, exit: Exit, children: bool) -> &mut Self {
+        let ended = self.reap(exit);
+        let stays = self.kept && self.now.service.result.as_deref() == Some("success");
+        match self.now.unit.active_state.as_deref() {
+            Some("deactivating") if children => self.emit(),
+            Some("deactivating") => self.down(),
+            _ if stays => {
+                if self.now.unit.active_state.as_deref() != Some("active") {
+                    self.now.unit.active_enter = Some(ended);
+                }
+                self.state("active", "exited").emit().job(0).emit()
+            }
+            _ if children => self.leave().state("deactivating", "stop-sigterm").emit(),
+            _ => self.leave().down(),
+        }
+    }
+
+    /// Its exit status is read. Says when it ended.
+    fn reap(&mut self, exit: Exit) -> Timestamp {
         let ended = self.tick();
         let (code, status, result) = match exit {
             Exit::Code(0) => (1, 0, "success"),
@@ -185,19 +241,7 @@ impl Unit {
         (service.main_pid, service.exec_main_exit) = (Some(0), Some(ended));
         (service.exec_main_code, service.exec_main_status) = (Some(code), Some(status));
         self.result(result);
-        let stays = self.kept && self.now.service.result.as_deref() == Some("success");
-        match self.now.unit.active_state.as_deref() {
-            Some("deactivating") if children => self.emit(),
-            Some("deactivating") => self.down(),
-            _ if stays => {
-                if self.now.unit.active_state.as_deref() != Some("active") {
-                    self.now.unit.active_enter = Some(ended);
-                }
-                self.state("active", "exited").emit().job(0).emit()
-            }
-            _ if children => self.leave().state("deactivating", "stop-sigterm").emit(),
-            _ => self.leave().down(),
-        }
+        ended
     }
 
     /// The last process is gone, by SIGKILL at the stop timeout where `refused`.

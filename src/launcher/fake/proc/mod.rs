@@ -1,19 +1,20 @@
 //! One fake proc: its life on paper, and the hand that moves it.
 
+mod delivery;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use super::hub::{self, Hub};
+use super::hub::Hub;
 use super::picture;
 use super::record::{Record, What};
-use super::script::{Effect, Reaction, Script, When};
+use super::script::{Script, When};
 use super::trace::Trace;
 use crate::id::{InvocationId, ProcId, UnitName};
-use crate::launcher::{DeliverError, Facts, LaunchError, Left, Sighting, Target};
-use crate::signal::Signal;
+use crate::launcher::{Facts, LaunchError, Left, Sighting};
 use crate::spec::{Lifetime, ProcSpec, StopPolicy};
 use crate::status::Found;
 use crate::status::details::UnitDetails;
@@ -43,7 +44,7 @@ struct Inner {
 #[derive(Debug)]
 pub(super) enum Origin {
     /// A manager launched it.
-    Launched(ProcSpec),
+    Launched(Box<ProcSpec>),
     /// Somebody else did.
     Placed { id: ProcId, lifetime: Lifetime },
 }
@@ -71,21 +72,6 @@ impl Life {
     fn is_alive(&self) -> bool {
         !self.is_over() && self.picture.service.exec_main_start.is_some()
     }
-
-    fn reaction(&mut self, to: What) -> Reaction {
-        match to {
-            What::Stop => self.script.on_stop.take(),
-            What::Kill => self.script.on_kill.take(),
-            _ => self.script.on_signal.take(),
-        }
-    }
-}
-
-/// A delivery, as far as a process can tell.
-#[derive(Debug, Clone, Copy)]
-struct Hit {
-    signal: Signal,
-    to: Target,
 }
 
 impl FakeProc {
@@ -356,53 +342,6 @@ impl FakeProc {
         self.0.hub.is_connected().then(|| self.life().script.details.clone()).flatten()
     }
 
-    /// Takes a delivery: what is answered, and when.
-    pub(super) fn deliver(&self, what: What) -> (Result<(), DeliverError>, When) {
-        let hit = match what {
-            What::Kill => Hit { signal: Signal::KILL, to: Target::Tree },
-            What::Signal(signal, to) => Hit { signal, to },
-            _ => Hit { signal: self.stop_policy().signal, to: Target::Tree },
-        };
-        if !self.0.hub.is_connected() {
-            return (Err(DeliverError::Failed(hub::no_way())), When::Now);
-        }
-        let mut life = self.life();
-        let there = life.is_alive() || life.replaying || (hit.to == Target::Tree && !life.left.is_empty());
-        if !there {
-            return (Err(DeliverError::Gone), When::Now);
-        }
-        let reaction = life.reaction(what);
-        let end = match reaction.effect {
-            Effect::Undelivered(make) => return (Err(make(())), reaction.answers),
-            Effect::None => None,
-            Effect::Ends(exit) => Some(exit),
-            Effect::Obeys => {
-                ends_by_default(hit.signal).then_some(Exit::Signal { signal: hit.signal, core_dumped: false })
-            }
-        };
-        if what == What::Stop {
-            picture::stop(&mut life.picture, self.0.hub.stamp());
-            self.say(&life);
-        }
-        drop(life);
-        if let Some(exit) = end {
-            self.later(reaction.after, move |proc| proc.hit(hit, exit));
-        }
-        (Ok(()), reaction.answers)
-    }
-
-    /// A signal takes its effect.
-    fn hit(&self, hit: Hit, exit: Exit) {
-        if self.is_over() {
-            return if hit.to == Target::Tree {
-                self.leftovers_end()
-            };
-        }
-        let takes_all = hit.signal == Signal::KILL && hit.to == Target::Tree;
-        let leaves = if takes_all { 0 } else { self.life().script.leaves };
-        self.end_leaving(exit, leaves);
-    }
-
     fn later(&self, delay: Duration, act: impl FnOnce(&Self) + Send + 'static) {
         if delay.is_zero() {
             return act(self);
@@ -458,7 +397,9 @@ impl FakeProc {
     fn send(&self, life: &Life, facts: &[Event]) {
         if self.0.hub.is_connected() {
             for (_, held) in &life.holds {
-                facts.iter().for_each(|fact| held.send(fact.clone()));
+                for fact in facts {
+                    held.send(fact.clone());
+                }
             }
         }
     }
@@ -466,10 +407,4 @@ impl FakeProc {
     fn life(&self) -> MutexGuard<'_, Life> {
         self.0.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the signal ends a process that does nothing about it (signal(7)).
-fn ends_by_default(signal: Signal) -> bool {
-    // CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
-    !matches!(signal.number(), 17..=23 | 28)
 }
