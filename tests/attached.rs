@@ -12,7 +12,7 @@ use std::time::Duration;
 use live::chance::Chance;
 use live::outside::{Traces, alive, all_gone, nothing_left, signal, systemctl, unit_of};
 use live::record::Record;
-use live::{BOUND, eventually, fresh, manager, within, within_for};
+use live::{BOUND, fresh, manager, within, within_for};
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
@@ -374,53 +374,6 @@ fn sleeper(label: &str, lifetime: Lifetime) -> ProcSpec {
     ProcSpec::builder(fresh(label), "/bin/sleep").arg("60").lifetime(lifetime).build().expect("a spec")
 }
 
-/// Not a test of its own: what [`a_user_of_the_library_that_panics_leaves_only_what_is_detached`] runs as a process.
-#[tokio::test]
-async fn in_a_process_of_its_own() {
-    let Ok(path) = std::env::var("PROCUNIT_TEST_PANICS") else { return };
-    let manager = manager().await;
-    let mut told = std::fs::File::create(path).expect("a file");
-    for lifetime in [Lifetime::Attached, Lifetime::Detached] {
-        let handle = within("a start", manager.spawn(sleeper("panics", lifetime))).await.expect("started");
-        writeln!(told, "pid {}\nid {}", handle.pid().expect("a pid"), handle.id()).expect("a line");
-    }
-    panic!("as the test wants it");
-}
-
-#[tokio::test]
-async fn a_user_of_the_library_that_panics_leaves_only_what_is_detached() {
-    let record = Record::new();
-    let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    command.args(["--exact", "in_a_process_of_its_own"]).env("PROCUNIT_TEST_PANICS", record.path());
-    let output = within("the panic", command.output()).await.expect("this binary");
-    assert!(!output.status.success(), "it panics");
-    let pids = record.processes(2).await;
-    all_gone(SOON, "its manager panicked", &pids[..1]).await;
-    assert!(alive(pids[1]), "a detached one lives on");
-    let ids = record.lines();
-    let id = ids.iter().rev().find_map(|line| line.strip_prefix("id ")).expect("an id");
-    let manager = manager().await;
-    let adopted = within("the adoption", manager.adopt(&ProcId::new(id).expect("an id"))).await;
-    let adopted = adopted.expect("it is there");
-    within("its end", adopted.kill()).await.expect("it ends");
-    within("its removal", adopted.reap()).await;
-}
-
-#[tokio::test]
-async fn a_launch_whose_caller_goes_away_leaves_nothing() {
-    let mut chance = Chance::new("given up");
-    let manager = manager().await;
-    for _ in 0..20 {
-        let spawn = manager.spawn(sleeper("given-up", Lifetime::Detached));
-        if let Ok(spawned) = tokio::time::timeout(chance.before(Duration::from_millis(30)), spawn).await {
-            let handle = spawned.expect("started");
-            within("its end", handle.kill()).await.expect("it ends");
-            within("its removal", handle.reap()).await;
-        }
-    }
-    nothing_left("given-up").await;
-}
-
 #[tokio::test]
 async fn a_tie_that_someone_stops_ends_its_procs_and_the_next_launch_works() {
     let manager = manager().await;
@@ -449,20 +402,4 @@ async fn a_tie_that_someone_stops_ends_its_procs_and_the_next_launch_works() {
         }
     }
     nothing_left("tied").await;
-}
-
-#[tokio::test]
-async fn a_dropped_manager_leaves_only_what_is_detached() {
-    let manager = manager().await;
-    let attached =
-        within("a start", manager.spawn(sleeper("dropped", Lifetime::Attached))).await.expect("started");
-    let detached =
-        within("a start", manager.spawn(sleeper("dropped", Lifetime::Detached))).await.expect("started");
-    let (attached_pid, detached_pid) = (attached.pid().expect("a pid"), detached.pid().expect("a pid"));
-    drop(manager);
-    all_gone(SOON, "its manager was dropped", &[attached_pid]).await;
-    assert!(alive(detached_pid), "a detached one lives on");
-    systemctl(&["stop", &unit_of(detached.id())]).await;
-    nothing_left("dropped").await;
-    let () = eventually(SOON, "its end", || async { (!alive(detached_pid)).then_some(()) }).await;
 }

@@ -91,7 +91,7 @@ fn flaws(contract: &str, map: &str, read: impl Fn(&Path) -> Option<String>) -> V
             (None, _) => flaws.push(format!("{id} is no sentence of the contract")),
             (Some(true), true) => flaws.push(format!("{id} is built, and has no test")),
             (Some(false), false) => {
-                flaws.push(format!("{id} has tests, and the contract says it is {NOT_BUILT}"))
+                flaws.push(format!("{id} has tests, and the contract says it is {NOT_BUILT}"));
             }
             (Some(_), _) => {}
         }

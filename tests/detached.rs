@@ -64,18 +64,6 @@ async fn what_a_main_process_left_is_ended_before_it_counts_as_gone() {
     }
 }
 
-#[tokio::test]
-async fn a_name_is_free_as_soon_as_its_ended_proc_is_reaped() {
-    let procs = Cleanup::group("reap");
-    let manager = manager().await;
-    for _ in 0..20 {
-        let handle = manager.spawn(sh(procs.id("x"), "exit 0")).await.expect("the name is free");
-        within("its end", handle.wait()).await.expect("an end");
-        within("it is reaped", handle.reap()).await;
-    }
-    procs.assert_no_unit();
-}
-
 /// As `run --replace` does, in a manager of its own each time.
 #[tokio::test]
 async fn a_name_is_free_as_soon_as_another_manager_has_reaped_it() {
@@ -131,21 +119,4 @@ async fn an_adoption_whose_caller_goes_away_holds_nothing() {
         }
     };
     within("it can be held", held).await;
-}
-
-#[tokio::test]
-async fn a_launch_and_an_adoption_that_fail_leave_the_record_of_the_run_before() {
-    let procs = Cleanup::group("record");
-    let manager = manager().await;
-    let id = ProcId::new(procs.id("x")).expect("an id");
-    let spec = |program: &str| ProcSpec::builder(id.clone(), program).build().expect("a spec");
-    let first = manager.spawn(spec("false")).await.expect("started");
-    within("its end", first.gone()).await.expect("an end");
-    within("its report", first.report()).await.expect("a report");
-    for _ in 0..2 {
-        assert!(manager.spawn(spec("/nowhere/no-such-program")).await.is_err());
-        assert!(matches!(manager.adopt(&id).await, Err(AdoptError::NotFound { .. })));
-        let kept = manager.get(&id).await.expect("its record");
-        assert_eq!((kept.run(), kept.status()), (first.run(), first.status()));
-    }
 }

@@ -15,8 +15,8 @@ use live::relay::Relay;
 use live::{BOUND, eventually, fresh, manager, within, within_for};
 use procunit::bus::{Bus, BusAddress, BusError, Whom};
 use procunit::id::ProcId;
+use procunit::launcher::LaunchError;
 use procunit::launcher::systemd::SystemdLauncher;
-use procunit::launcher::{AdoptError, LaunchError};
 use procunit::signal::Signal;
 use procunit::spec::Lifetime;
 use procunit::status::{FailReason, Found};
@@ -286,25 +286,4 @@ async fn a_unit_that_went_while_the_bus_was_away_is_lost_and_nothing_else() {
     relay.mend();
     let status = within("the end", handle.wait()).await.expect("the manager is there");
     assert_eq!(status, ProcStatus::Failed { reason: FailReason::Lost { found: Found::NoUnit } });
-}
-
-#[tokio::test]
-async fn a_proc_that_was_stopped_while_nobody_held_it_is_not_there_or_shows_its_exact_end() {
-    let first = manager().await;
-    let handle = within("the start", first.spawn(sleeper("unheld"))).await.expect("started");
-    let (id, pid) = (handle.id().clone(), handle.pid().expect("a pid"));
-    drop(first);
-    // The reference goes with the connection.
-    let unit = unit_of(&id);
-    systemctl(&["stop", &unit]).await;
-    assert!(!alive(pid));
-    match within("the adoption", manager().await.adopt(&id)).await {
-        Err(AdoptError::NotFound { .. }) => {}
-        Ok(adopted) => {
-            let status = within("the end", adopted.wait()).await.expect("the manager is there");
-            assert!(matches!(status, ProcStatus::Killed { signal: Signal::TERM, .. }), "{status}");
-            within("the removal", adopted.reap()).await;
-        }
-        Err(error) => panic!("{error}"),
-    }
 }

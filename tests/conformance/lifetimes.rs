@@ -24,7 +24,8 @@ each_backend![
     a_backend_without_detached_procs_refuses_them_with_the_reason,
 ];
 
-const TELLS_TERM: &str = r#"trap 'echo term >>"$1"; exit 3' TERM; echo pid $$ >>"$1"; sleep 600 & wait"#;
+const TELLS_TERM: &str =
+    r#"trap 'echo term >>"$1"; exit 3' TERM; echo pid $$ >>"$1"; while :; do sleep 1 & wait; done"#;
 
 async fn telling(
     manager: &ProcManager,

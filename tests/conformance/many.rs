@@ -30,9 +30,10 @@ const HUNDRED: usize = 100;
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// Each notes in one file, which all of them share, when TERM came, and when it was about to exit: what lies between is
-/// within the time from the delivery to the end. By bash's own clock: whatever a trap forks may be sent TERM as well.
+/// within the time from the delivery to the end. By bash's own clock: whatever a trap forks may be sent TERM as well. It waits for a short sleep again and again: a child
+/// that has not executed anything yet when TERM comes has the shell's handler, and lives on.
 const NOTES_ITS_END: &str = r#"trap 'echo term $EPOCHREALTIME $$ >>"$1"; sleep 0.03; echo end $EPOCHREALTIME $$ >>"$1"; exit 0' TERM
-    echo pid $$ >>"$1"; sleep 600 & wait"#;
+    echo pid $$ >>"$1"; while :; do sleep 1 & wait; done"#;
 
 async fn hundred(bed: &Bed, manager: &ProcManager, record: &Record) -> Vec<ProcHandle> {
     let spec = |number: usize| {
@@ -162,7 +163,7 @@ async fn many_that_are_ended_in_different_ways_each_end_their_own_way(bed: &Bed)
         ("echo ready >>\"$1\"; exec sleep 600", Ending::Terminate(FOR_EVER), killed(Signal::TERM)),
         ("echo ready >>\"$1\"; exec sleep 600", Ending::Kill, killed(Signal::KILL)),
         (
-            "trap 'exit 3' TERM; echo ready >>\"$1\"; sleep 600 & wait",
+            "trap 'exit 3' TERM; echo ready >>\"$1\"; while :; do sleep 1 & wait; done",
             Ending::Terminate(FOR_EVER),
             stopped(3),
         ),

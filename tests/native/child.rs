@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
-use procunit::spec::{Input, PER_SERVICE};
+use procunit::spec::Input;
 
 use crate::common::{Talking, inode_of, manager, output_of, sh, spec};
 
@@ -22,54 +21,6 @@ fn status_line(status: &[u8], name: &str) -> String {
     let text = String::from_utf8_lossy(status);
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the status");
     line.trim_start_matches(':').trim().to_owned()
-}
-
-#[tokio::test]
-async fn its_environment_is_the_callers_and_what_says_which_proc_it_is() {
-    let manager = manager();
-    let spec = spec("env").arg("-0").env("OWN", "a=b\nc ").rank(3).label("The label");
-    let mut seen = entries(&output_of(&manager, spec).await);
-    assert_eq!(seen.remove("OWN").as_deref(), Some("a=b\nc "));
-    assert_eq!(seen.remove("PROCUNIT_RANK").as_deref(), Some("3"));
-    assert!(seen.remove("PROCUNIT_ID").is_some_and(|id| id.starts_with("test-")));
-    assert!(seen.remove("PROCUNIT_PROCESS_NAME").is_some_and(|name| name.starts_with("The label @ ")));
-    assert_eq!(seen.remove("INVOCATION_ID").map(|id| id.len()), Some(32));
-    let mut plain = entries(&Command::new("env").arg("-0").output().unwrap().stdout);
-    plain.retain(|name, _| !PER_SERVICE.contains(&name.as_str()));
-    assert_eq!(seen, plain);
-}
-
-#[tokio::test]
-async fn a_clean_environment_has_the_listed_names_alone() {
-    let manager = manager();
-    let seen = entries(&output_of(&manager, spec("env").arg("-0").clean_env(true)).await);
-    let kept = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR"];
-    let listed = [&kept[..], &["PROCUNIT_ID", "PROCUNIT_PROCESS_NAME", "INVOCATION_ID"]].concat();
-    assert!(seen.keys().all(|name| listed.contains(&name.as_str())), "{:?}", seen.keys());
-    assert!(seen.contains_key("PATH"));
-}
-
-#[tokio::test]
-async fn its_arguments_arrive_byte_for_byte_argv0_included() {
-    let manager = manager();
-    let long = "x".repeat(100 * 1024);
-    let args = ["$HOME", "${X}", "$$", "%n", "\\", "\"", "'", "a\nb", "", " ", "☕", &long];
-    let spec = sh("cat /proc/$$/cmdline; :").arg0("-odd name").args(args);
-    let seen = String::from_utf8(output_of(&manager, spec).await).unwrap();
-    let mut expected = vec!["-odd name", "-c", "cat /proc/$$/cmdline; :"];
-    expected.extend(args);
-    assert_eq!(seen.strip_suffix('\0').unwrap().split('\0').collect::<Vec<_>>(), expected);
-}
-
-#[tokio::test]
-async fn its_directory_and_umask_are_the_callers_or_the_specs() {
-    let manager = manager();
-    let plain = Command::new("sh").args(["-c", "pwd -P; umask"]).output().unwrap().stdout;
-    assert_eq!(output_of(&manager, sh("pwd -P; umask")).await, plain);
-    let dir = tempfile::tempdir().unwrap();
-    let canonical = dir.path().canonicalize().unwrap();
-    let seen = output_of(&manager, sh("pwd -P; umask").cwd(dir.path()).umask(0o057)).await;
-    assert_eq!(String::from_utf8(seen).unwrap(), format!("{}\n0057\n", canonical.display()));
 }
 
 #[tokio::test]
@@ -96,17 +47,6 @@ async fn it_has_three_descriptors_whatever_the_caller_leaves_open() {
         left_open.as_raw_fd()
     );
     nix::unistd::close(far).unwrap();
-}
-
-#[tokio::test]
-async fn its_standard_input_is_empty_unless_it_is_passed() {
-    let manager = manager();
-    assert_eq!(output_of(&manager, sh("readlink /proc/self/fd/0")).await, b"/dev/null\n");
-    let (read, mut write) = std::io::pipe().unwrap();
-    std::io::Write::write_all(&mut write, b"words").unwrap();
-    drop(write);
-    let spec = spec("cat").stdin(Input::from(std::os::fd::OwnedFd::from(read)));
-    assert_eq!(output_of(&manager, spec).await, b"words");
 }
 
 #[tokio::test]
@@ -139,14 +79,6 @@ async fn no_signal_is_blocked_or_ignored_in_it_whatever_the_caller_does() {
 fn ignore(ignored: Signal) {
     // SAFETY: no handler of ours is installed.
     unsafe { signal(ignored, SigHandler::SigIgn) }.unwrap();
-}
-
-#[tokio::test]
-async fn its_limit_of_open_files_is_the_callers() {
-    let manager = manager();
-    let script = "ulimit -Sn; ulimit -Hn";
-    let plain = Command::new("sh").args(["-c", script]).output().unwrap().stdout;
-    assert_eq!(output_of(&manager, sh(script)).await, plain);
 }
 
 #[tokio::test]

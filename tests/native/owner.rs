@@ -62,17 +62,6 @@ fn the_end_of_the_runtime_ends_the_proc() {
 }
 
 #[tokio::test]
-async fn two_managers_in_one_process_do_not_touch_each_other() {
-    let (one, other) = (manager(), manager());
-    let kept = spawn(&one, spec("sleep").arg("1000")).await;
-    let ended = spawn(&other, spec("sleep").arg("1000")).await.pid().unwrap();
-    drop(other);
-    until("the other's proc is over", || is_over(ended)).await;
-    assert!(!kept.status().is_exit());
-    kept.kill().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_process_that_ignores_sigchld_still_learns_exact_ends() {
     let test = "owner::a_process_that_ignores_sigchld_still_learns_exact_ends";
     if !plays(test) {
