@@ -116,8 +116,10 @@ impl ProcHandle {
     ///
     /// # Errors
     /// [`WaitError::Closed`] where the manager is gone, or goes, without one.
-    pub async fn changed(&self) -> Result<ProcStatus, WaitError> {
-        self.watch().changed().await
+    pub fn changed(&self) -> impl Future<Output = Result<ProcStatus, WaitError>> + Send + use<> {
+        // Now, and not when it is first polled.
+        let mut watch = self.watch();
+        async move { watch.changed().await }
     }
 
     /// Resolves with the end; at once if it is over. Many may wait.

@@ -60,8 +60,11 @@ impl Routes {
     }
 
     /// Sends the pictures of a unit that is there already to `facts`. `None` as for [`Routes::open`].
+    ///
+    /// Until [`Routes::found`] says it, whether the unit starts it again is not known, and no end is believed without a
+    /// look.
     pub(super) fn open_found(&self, unit: &UnitName, facts: Facts) -> Option<()> {
-        self.insert(unit, facts, Counts::All, false).map(drop)
+        self.insert(unit, facts, Counts::All, true).map(drop)
     }
 
     fn insert(
@@ -101,10 +104,10 @@ impl Routes {
         ours
     }
 
-    /// The unit starts it again, as was found.
-    pub(super) fn restarts(&self, unit: &UnitName, key: RunKey) {
+    /// Whether the unit starts it again, as was found.
+    pub(super) fn found(&self, unit: &UnitName, key: RunKey, restarts: bool) {
         if let Some(route) = self.lock().get_mut(unit).filter(|route| route.facts.key == key) {
-            route.restarts = true;
+            route.restarts = restarts;
         }
     }
 
@@ -340,6 +343,19 @@ mod tests {
         assert_eq!(routes.runs(), [(unit(), RunKey(1))]);
         let (second, _) = facts(2);
         assert!(routes.open(&unit(), second, false).is_none(), "it has a run");
+    }
+
+    #[test]
+    fn an_end_that_is_shown_before_the_policy_is_known_is_looked_at() {
+        let routes = Routes::default();
+        let (found, _from) = facts(1);
+        routes.open_found(&unit(), found).unwrap();
+        let down = || picture(1, "failed", 0, Some(7));
+        assert_eq!(routes.signalled(&unit(), down()), Some(RunKey(1)));
+        routes.found(&unit(), RunKey(1), false);
+        assert_eq!(routes.signalled(&unit(), down()), None);
+        routes.found(&unit(), RunKey(1), true);
+        assert_eq!(routes.signalled(&unit(), down()), Some(RunKey(1)));
     }
 
     #[test]

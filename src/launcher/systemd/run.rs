@@ -187,9 +187,7 @@ pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Res
         shared.bus.details(unit.as_str()).await.map_err(|refused| error::of_adopt(&id, refused))?;
     match sighting::sight(&unit, snapshot.clone(), details) {
         Ok(sighting) => {
-            if sighting.restarts != Restarts::Never {
-                shared.routes.restarts(&unit, key);
-            }
+            shared.routes.found(&unit, key, sighting.restarts != Restarts::Never);
             shared.routes.looked(&unit, key, snapshot);
             Ok(Adopted { run: Box::new(run), sighting })
         }

@@ -23,8 +23,11 @@ impl Task {
 
     /// Whether it was told to finish and nothing is under way any more. What could not be ended is left as it is.
     pub(super) fn is_finished(&self) -> bool {
-        let under_way = !self.launching.is_empty() || !self.adopting.is_empty() || !self.backlog.is_idle();
-        !self.finishing.is_empty() && !under_way
+        let under_way = || {
+            let sweeps = || self.entries.values().any(|entry| entry.sweep.is_some());
+            !self.launching.is_empty() || !self.adopting.is_empty() || !self.backlog.is_idle() || sweeps()
+        };
+        !self.finishing.is_empty() && !under_way()
     }
 
     /// The last thing it does.

@@ -1,13 +1,14 @@
 //! Launches and adoptions, up to the handle that their caller gets.
 
 use std::sync::Arc;
+use tokio::sync::mpsc::error::SendError;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::restart::restarts;
 use super::{AdoptReply, SpawnReply, Task};
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, Adopted, LaunchError, Launched, RunKey};
+use crate::launcher::{AdoptError, Adopted, LaunchError, Launched, ProcRun, RunKey};
 use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
 use crate::manager::message::Outcome;
@@ -53,7 +54,11 @@ impl Task {
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
             let result = launcher.launch(*spec, facts).await;
-            let _ = outcomes.send(Outcome::Launched { key, result });
+            if let Err(SendError(Outcome::Launched { result: Ok(launched), .. })) =
+                outcomes.send(Outcome::Launched { key, result })
+            {
+                undo(&*launched.run).await;
+            }
         };
         tokio::spawn(launching.instrument(span));
     }
@@ -156,6 +161,8 @@ impl Task {
             return self.let_go(key);
         }
         self.after_fact(key);
+        // A wish that came during the adoption is due now.
+        self.climb(key, Instant::now());
     }
 
     /// Gives up the hold on what its caller, who went away during the adoption, will never ask for.
@@ -168,4 +175,13 @@ impl Task {
             }
         });
     }
+}
+
+/// Ends what was started for a manager that is gone by now: nobody will ask for it.
+async fn undo(run: &dyn ProcRun) {
+    if let Err(error) = run.kill().await {
+        tracing::debug!(%error, "not killed");
+    }
+    run.discard(None).await;
+    run.release().await;
 }

@@ -169,6 +169,7 @@ impl Task {
         if let Some(earlier) = earlier.filter(|earlier| self.entries.contains_key(earlier)) {
             self.newest.entry(id).or_insert(earlier);
         }
+        self.spawn_queued(key);
     }
 
     fn handle(&self, key: RunKey) -> Option<ProcHandle> {
@@ -182,7 +183,10 @@ impl Task {
     }
 
     fn by_pid(&self, pid: u32) -> Option<ProcHandle> {
-        let has_it = |entry: &Entry| entry.machine.pid() == Some(pid) && !entry.is_over();
+        // Between two runs the last one's is over as well.
+        let has_it = |entry: &Entry| {
+            entry.machine.pid() == Some(pid) && !entry.is_over() && entry.machine.ended().is_none()
+        };
         let (key, _) = self.entries.iter().find(|(_, entry)| has_it(entry))?;
         self.handle(*key)
     }
@@ -231,7 +235,7 @@ impl Task {
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),
             Outcome::KillDelivered { key, result } => self.on_delivered(key, result, Rung::Kill),
             Outcome::Survivors { key, pids } => self.on_survivors(key, &pids),
-            Outcome::LeftStays { key } => self.tell_monitors(key),
+            Outcome::LeftStays { key } => self.on_left_stays(key),
             Outcome::Settled { key, details } => self.on_settled(key, details),
             Outcome::Details { key, details, reply } => self.on_details(key, details.as_ref(), reply),
         }

@@ -3,7 +3,7 @@
 use super::Task;
 use crate::id::ProcId;
 use crate::launcher::RunKey;
-use crate::manager::entry::Hold;
+use crate::manager::entry::{Entry, Hold};
 use crate::manager::monitor::{MonitorError, Slot};
 use crate::status::{FailReason, Found, ProcStatus};
 
@@ -36,6 +36,14 @@ impl Task {
         if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.is_over()) {
             let status = entry.machine.status().clone();
             entry.monitors.tell(&self.callbacks, &status);
+        }
+    }
+
+    /// What it left stays. Where that is being ended, what comes of it is waited for.
+    pub(super) fn on_left_stays(&mut self, key: RunKey) {
+        let ends = |entry: &Entry| entry.sweep.is_some() || entry.due_at().is_some();
+        if !self.entries.get(&key).is_some_and(ends) {
+            self.tell_monitors(key);
         }
     }
 

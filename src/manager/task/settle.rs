@@ -99,10 +99,15 @@ impl Task {
         {
             self.forget(oldest);
         }
+        self.spawn_queued(key);
+        self.settle_next();
+    }
+
+    /// Makes the launches that waited for this run.
+    pub(super) fn spawn_queued(&mut self, key: RunKey) {
         for (spec, reply) in self.queued.remove(&key).unwrap_or_default() {
             self.spawn(spec, reply);
         }
-        self.settle_next();
     }
 
     pub(super) fn report(&mut self, key: RunKey, reply: oneshot::Sender<Option<Report>>) {
