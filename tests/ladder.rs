@@ -9,9 +9,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use procunit::id::ProcId;
-use procunit::launcher::DeliverError;
 use procunit::launcher::fake::{FakeLauncher, FakeProc, Reaction, Record, Script, What, When};
+use procunit::launcher::{DeliverError, Target};
 use procunit::manager::{Concurrency, TerminateError};
+use procunit::signal::Signal;
+use procunit::spec::Lifetime;
 use procunit::status::StatusKind;
 use procunit::{ProcHandle, ProcManager, ProcSpec, ProcStatus};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -19,6 +21,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 const WAIT: Duration = Duration::from_secs(10);
 /// What the contract gives SIGKILL.
 const KILL_WAIT: Duration = Duration::from_secs(5);
+/// More than lies between two looks at what a main process left.
+const LOOKS: Duration = Duration::from_millis(100);
 /// On the paused clock no wait takes any time; one that lasts this long never ends.
 const BOUND: Duration = Duration::from_secs(3600);
 
@@ -48,8 +52,12 @@ impl Bed {
     }
 
     async fn launch(&self, script: Script) -> Life {
+        self.launch_as(spec(), script).await
+    }
+
+    async fn launch_as(&self, spec: ProcSpec, script: Script) -> Life {
         self.fake.script(script);
-        let handle = within("a launch", self.manager.spawn(spec())).await.expect("launched");
+        let handle = within("a launch", self.manager.spawn(spec)).await.expect("launched");
         let proc = self.fake.proc(&id()).expect("it is there");
         Life { handle, proc, begun: Instant::now() }
     }
@@ -274,6 +282,21 @@ async fn an_end_is_answered_only_when_what_the_main_process_left_is_gone_as_well
     assert_eq!(ended(within("the stop", stop).await.expect("no panic")), "Stopped(exit=0)");
     assert_eq!(bed.times(&life, What::Kill), [WAIT]);
     assert_eq!(life.elapsed(), WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_detached_main_process_left_is_asked_at_once_and_killed_at_the_stop_timeout() {
+    let bed = Bed::new(FakeLauncher::new());
+    let detached = ProcSpec::builder(id(), "web").lifetime(Lifetime::Detached).stop_timeout(WAIT).build();
+    let deaf = Script::new().leaves(2).on_signal(Reaction::ignore());
+    let life = bed.launch_as(detached.expect("a spec"), deaf).await;
+    sleep(secs(1)).await;
+    life.proc.exit(0);
+    assert_eq!(ended(within("nothing left", life.handle.gone()).await), "Stopped(exit=0)");
+    assert_eq!(bed.times(&life, What::Signal(Signal::TERM, Target::Tree)), [secs(1)]);
+    let killed = bed.times(&life, What::Kill);
+    let looked_in_time = |at: &Duration| (secs(1) + WAIT..secs(1) + WAIT + LOOKS).contains(at);
+    assert!(killed.len() == 1 && killed.iter().all(looked_in_time), "{killed:?}");
 }
 
 /// How many procs were at most between the delivery of their stop and their end.
