@@ -249,3 +249,19 @@ async fn reactions_follow_one_another_and_the_last_stays() {
         assert_eq!(handle.status().kind(), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_id_is_free_after_a_reap_that_could_not_end_what_was_left() {
+    let fake = FakeLauncher::new();
+    let spec = || ProcSpec::builder(web(), "web").lifetime(Lifetime::Detached).build().expect("a spec");
+    fake.script(Script::new().leaves(1).on_signal(Reaction::ignore()).on_kill(Reaction::ignore()));
+    let manager = ProcManager::new(fake.clone());
+    let handle = within("a launch", manager.spawn(spec())).await.expect("launched");
+    fake.proc(&web()).expect("it is there").exit(0);
+    within("its end", handle.wait()).await.expect("an end");
+    fake.disconnect();
+    within("a reap", handle.reap()).await;
+    fake.reconnect();
+    fake.proc(&web()).expect("it is kept").vanish();
+    within("a launch", manager.spawn(spec())).await.expect("its id is free");
+}

@@ -113,12 +113,23 @@ impl ProcManager {
 
     /// Throws away an ended proc that has this id, wherever it was launched. False where it is not over.
     pub(super) async fn make_way(&self, id: &ProcId) -> bool {
-        let found = match self.get(id).await {
-            Some(held) => Some(held),
-            None => self.adopt(id).await.ok(),
-        };
-        let Some(ended) = found.filter(|found| found.status().is_exit()) else { return false };
-        ended.reap().await;
-        true
+        if let Some(held) = self.get(id).await {
+            return reap_if_over(&held).await;
+        }
+        let Ok(found) = self.adopt(id).await else { return false };
+        let over = reap_if_over(&found).await;
+        if !over {
+            // It is none of ours.
+            found.let_go();
+        }
+        over
     }
+}
+
+async fn reap_if_over(found: &ProcHandle) -> bool {
+    let over = found.status().is_exit();
+    if over {
+        found.reap().await;
+    }
+    over
 }

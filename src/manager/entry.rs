@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use super::deliveries::Deliveries;
 use super::events::Log;
 use super::handle::View;
 use super::ladder::Ladder;
@@ -78,6 +79,8 @@ pub(super) struct Entry {
     pub(super) hold: Hold,
     pub(super) view: watch::Sender<View>,
     pub(super) ladder: Option<Ladder>,
+    /// What the ladder asked of the launcher, and is not answered.
+    pub(super) deliveries: Deliveries,
     /// Why we first asked it to end.
     pub(super) asked: Option<Asked>,
     /// How far SIGKILL of ours has come.
@@ -120,6 +123,7 @@ impl Entry {
             hold: Hold::Launching,
             view: watch::Sender::new(view),
             ladder: None,
+            deliveries: Deliveries::default(),
             asked: None,
             own_kill: OwnKill::Unsent,
             limit_at: None,

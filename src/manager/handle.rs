@@ -242,6 +242,11 @@ impl ProcHandle {
         let _ = self.ask(|reply| Command::Reap { key: self.key, reply }).await;
     }
 
+    /// Gives up the hold on a proc that is not over and was adopted; this handle is of no use any more.
+    pub(super) fn let_go(&self) {
+        let _ = self.send(Command::LetGo { key: self.key });
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, TerminateError> {
         let (reply, answer) = oneshot::channel();
         self.send(command(reply))?;

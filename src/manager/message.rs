@@ -46,6 +46,8 @@ pub(super) enum Command {
     Signal { key: RunKey, signal: Signal, to: Target, reply: oneshot::Sender<Result<(), DeliverError>> },
     /// Say everything that is known of a proc.
     Report { key: RunKey, reply: oneshot::Sender<Option<Report>> },
+    /// Give up the hold on an adopted proc.
+    LetGo { key: RunKey },
     /// Give up what is kept of an ended proc.
     Reap { key: RunKey, reply: oneshot::Sender<()> },
 }

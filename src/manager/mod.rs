@@ -7,6 +7,7 @@ mod builder;
 mod bulk;
 mod by_id;
 mod callbacks;
+mod deliveries;
 mod entry;
 mod error;
 mod events;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::id::InvocationId;
 use crate::launcher::{Left, ProcRun, Target};
@@ -86,7 +86,7 @@ async fn sweep(swept: &Swept, orders: watch::Receiver<Orders>) -> Result<(), Vec
     let began = Instant::now();
     let (mut asked, mut killed_at) = (!swept.asks, None);
     loop {
-        let left = swept.run.left(swept.invocation).await;
+        let left = timeout(defaults::KILL_WAIT, swept.run.left(swept.invocation)).await.ok().flatten();
         let (now, orders) = (Instant::now(), *orders.borrow());
         let ours = match left {
             Some(Left::Nothing) => return Ok(()),
@@ -95,18 +95,24 @@ async fn sweep(swept: &Swept, orders: watch::Receiver<Orders>) -> Result<(), Vec
         };
         if left.is_some() && ours && now >= orders.kill_at && killed_at.is_none() {
             // A process that went in between is no fault; what is left is what counts.
-            let _ = swept.run.kill().await;
+            let _ = timeout(defaults::KILL_WAIT, swept.run.kill()).await;
             (asked, killed_at) = (true, Some(now));
         } else if left == Some(Left::Staying) && !asked {
             asked = true;
-            let _ = swept.run.signal(swept.stop.signal, Target::Tree).await;
-            let _ = swept.run.signal(Signal::CONT, Target::Tree).await;
+            // Whether it is answered or not: SIGKILL is not put off.
+            let _ = timeout_at(orders.kill_at, ask(swept)).await;
         }
         let until = if ours { killed_at.unwrap_or(orders.kill_at) } else { began + swept.stop.backstop };
         if now >= until + defaults::KILL_WAIT {
             return Err(survivors(&*swept.run).await);
         }
         sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn ask(swept: &Swept) {
+    for signal in [swept.stop.signal, Signal::CONT] {
+        let _ = swept.run.signal(signal, Target::Tree).await;
     }
 }
 

@@ -313,7 +313,10 @@ impl Machine {
                 self.note_alive(alive, now);
                 self.go_to_stopping(Cause::Deactivating, now)
             }
-            Main::Ended(ended) => self.on_exited(ended, now),
+            Main::Ended(ended) => {
+                let shown = self.show_running(&ended, now);
+                shown.then(self.on_exited(ended, now))
+            }
             Main::Failed(reason) => self.on_failed(reason, now),
         }
     }
@@ -354,6 +357,10 @@ impl Machine {
     }
 
     fn on_ready(&mut self, addr: Option<String>, agent: Option<String>, now: Timestamp) -> Step {
+        // Said by the run that is over.
+        if self.is_between_runs() {
+            return Step::Stayed;
+        }
         let started_at = self.run.started_at.unwrap_or(now);
         let step = self.move_to(ProcStatus::Ready { started_at, addr, agent }, Cause::Announced, now);
         if matches!(step, Step::Moved(_)) {

@@ -122,12 +122,11 @@ impl Task {
     }
 
     fn act(&mut self, key: RunKey, run: Arc<dyn ProcRun>, rung: Rung) {
-        let outcomes = self.outcomes.0.clone();
-        if rung == Rung::Kill
-            && let Some(entry) = self.entries.get_mut(&key)
-        {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if rung == Rung::Kill {
             entry.note_kill_sent();
         }
+        let (outcomes, delivery) = (self.outcomes.0.clone(), entry.deliveries.begin());
         tokio::spawn(async move {
             let outcome = match rung {
                 Rung::Stop => Outcome::StopDelivered { key, result: run.stop().await },
@@ -135,6 +134,7 @@ impl Task {
                 Rung::GiveUp => Outcome::Survivors { key, pids: run.processes().await.unwrap_or_default() },
             };
             let _ = outcomes.send(outcome);
+            drop(delivery);
         });
     }
 
@@ -181,8 +181,9 @@ impl Task {
         }
         // Whoever asks again has it tried again.
         entry.sweep = None;
-        for reaper in std::mem::take(&mut entry.reapers) {
-            self.discard(key, Some(reaper));
+        if entry.abandoned || !entry.reapers.is_empty() {
+            // Thrown away with what is left of it: nothing more will be told of it.
+            self.let_settle(key);
         }
         // Its end is known, and cleaning up has come to nothing.
         self.tell_monitors(key);

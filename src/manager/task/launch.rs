@@ -159,7 +159,7 @@ impl Task {
     }
 
     /// Gives up the hold on what its caller, who went away during the adoption, will never ask for.
-    fn let_go(&mut self, key: RunKey) {
+    pub(super) fn let_go(&mut self, key: RunKey) {
         let run = self.entries.get(&key).and_then(Entry::held);
         self.withdraw(key);
         tokio::spawn(async move {

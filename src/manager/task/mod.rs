@@ -132,6 +132,7 @@ impl Task {
             Command::Gone { key, reply } => self.tell_when_gone(key, reply),
             Command::Signal { key, signal, to, reply } => self.signal(key, signal, to, reply),
             Command::Report { key, reply } => self.report(key, reply),
+            Command::LetGo { key } => self.let_go(key),
             Command::Reap { key, reply } => self.reap(key, reply),
         }
     }

@@ -22,6 +22,12 @@ impl Task {
         if !entry.is_over() || !(failed || entry.machine.tree_gone()) {
             return;
         }
+        self.let_settle(key);
+    }
+
+    /// Gives up the hold of one that is over, when its turn comes.
+    pub(super) fn let_settle(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
         let Hold::Held(run) = &entry.hold else { return };
         entry.hold = Hold::Settling(Arc::clone(run));
         entry.ladder = None;
@@ -56,6 +62,7 @@ impl Task {
         let run = entry.and_then(Entry::held);
         let discard = entry.filter(|entry| entry.abandoned || !entry.reapers.is_empty());
         let discard = discard.map(|entry| entry.machine.run());
+        let answered = entry.map(|entry| entry.deliveries.ended());
         tokio::spawn(async move {
             let mut details = None;
             if let Some(run) = run {
@@ -65,6 +72,9 @@ impl Task {
                     run.discard(invocation).await;
                 }
                 run.release().await;
+            }
+            if let Some(answered) = answered {
+                answered.await;
             }
             let _ = outcomes.send(Outcome::Settled { key, details });
         });

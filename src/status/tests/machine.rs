@@ -43,7 +43,8 @@ fn in_every_status() -> [Judged; 7] {
     ]
 }
 
-/// The outcome in one word: the kind it moved to, `-` for nothing, `over` or `back` for a refusal.
+/// The outcome in one word: the kind it moved to, `on` for Running and on to an end (a program that was over before it was
+/// seen up has been run all the same), `-` for nothing, `over` or `back` for a refusal.
 fn outcome(step: &Step) -> &'static str {
     match step {
         Step::Moved(moved) => moved.to.kind().as_str(),
@@ -66,7 +67,7 @@ fn every_fact_does_in_every_status_what_this_table_says() {
         ("starting",        shown(unit().queue().fork()),      ["-",       "-",       "-",       "-",       "-",    "-",    "-"]),
         ("up",              shown(unit().started()),           ["running", "-",       "-",       "-",       "-",    "-",    "-"]),
         ("deactivating",    shown(unit().started().stop()),    ["stopping","stopping","stopping","-",       "-",    "-",    "-"]),
-        ("exit 7",          shown(&code(7)),                   ["stopped", "stopped", "stopped", "stopped", "-",    "-",    "-"]),
+        ("exit 7",          shown(&code(7)),                   ["on",      "stopped", "stopped", "stopped", "-",    "-",    "-"]),
         ("setup failed",    shown(&setup),                     ["failed",  "failed",  "failed",  "failed",  "-",    "-",    "-"]),
         ("no main process", shown(unit().queue().not_forked("resources")),
                                                                ["failed",  "failed",  "failed",  "failed",  "-",    "-",    "-"]),
