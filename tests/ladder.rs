@@ -244,6 +244,22 @@ async fn a_launcher_out_of_reach_is_tried_until_it_is_back_and_then_the_deadline
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_of_what_went_unseen_is_answered_with_lost_and_never_with_an_exit() {
+    for fake in [FakeLauncher::new(), FakeLauncher::without_units()] {
+        let bed = Bed::new(fake);
+        let life = bed.launch(Script::new()).await;
+        bed.fake.disconnect();
+        life.proc.vanish();
+        let stop = life.terminate_beside(WAIT);
+        sleep(secs(1)).await;
+        assert_eq!(life.handle.status().kind(), StatusKind::Running, "nobody was told");
+        bed.fake.reconnect();
+        let end = ended(within("the stop", stop).await.expect("no panic"));
+        assert_eq!(end, "Failed(lost: its unit is gone and nobody saw the end)");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timeout_beyond_the_backstop_is_cut_to_it_and_the_report_says_so() {
     let (bed, life) = launched(Script::new().on_stop(Reaction::ignore())).await;
     assert_eq!(ended(life.terminate(secs(600)).await), "Killed(sig=9)");
