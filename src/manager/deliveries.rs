@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const AT_MOST: Duration = Duration::from_secs(1);
 
 /// The deliveries under way of one run. Most runs never have one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Deliveries(Option<watch::Sender<()>>);
 
 /// One of them: over when it is dropped, which is after its answer was passed on.
@@ -24,14 +24,11 @@ impl Deliveries {
     }
 
     /// Resolves when none is under way, or after a bound.
-    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        let under_way = self.0.clone();
-        async move {
-            if let Some(under_way) = under_way
-                && timeout(AT_MOST, under_way.closed()).await.is_err()
-            {
-                tracing::debug!("the answer to a signal is late");
-            }
+    pub(super) async fn ended(self) {
+        if let Some(under_way) = self.0
+            && timeout(AT_MOST, under_way.closed()).await.is_err()
+        {
+            tracing::debug!("the answer to a signal is late");
         }
     }
 }

@@ -56,6 +56,10 @@ impl RestartPolicy {
     }
 
     /// This long after each end; 100 ms without, as systemd has it. It must be finite and not zero.
+    ///
+    /// systemd takes a kill as two calls, SIGKILL and a stop. With a delay of a few milliseconds the next run may begin
+    /// between the two (seen with 1 ms, 252): it is then stopped at once, and the end is that run's. Ends that follow
+    /// each other as fast may come as one signal; a run that was not seen is counted, not listed.
     pub const fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }

@@ -181,7 +181,7 @@ impl Task {
         }
         // Whoever asks again has it tried again.
         entry.sweep = None;
-        if entry.abandoned || !entry.reapers.is_empty() {
+        if entry.is_over() && (entry.abandoned || !entry.reapers.is_empty()) {
             // Thrown away with what is left of it: nothing more will be told of it.
             self.let_settle(key);
         }

@@ -62,7 +62,7 @@ impl Task {
         let run = entry.and_then(Entry::held);
         let discard = entry.filter(|entry| entry.abandoned || !entry.reapers.is_empty());
         let discard = discard.map(|entry| entry.machine.run());
-        let answered = entry.map(|entry| entry.deliveries.ended());
+        let deliveries = entry.map(|entry| entry.deliveries.clone()).unwrap_or_default();
         tokio::spawn(async move {
             let mut details = None;
             if let Some(run) = run {
@@ -73,9 +73,7 @@ impl Task {
                 }
                 run.release().await;
             }
-            if let Some(answered) = answered {
-                answered.await;
-            }
+            deliveries.ended().await;
             let _ = outcomes.send(Outcome::Settled { key, details });
         });
     }
