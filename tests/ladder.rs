@@ -9,9 +9,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use procunit::id::ProcId;
-use procunit::launcher::DeliverError;
 use procunit::launcher::fake::{FakeLauncher, FakeProc, Reaction, Record, Script, What, When};
+use procunit::launcher::{DeliverError, Target};
 use procunit::manager::{Concurrency, TerminateError};
+use procunit::signal::Signal;
+use procunit::spec::Lifetime;
 use procunit::status::StatusKind;
 use procunit::{ProcHandle, ProcManager, ProcSpec, ProcStatus};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -19,6 +21,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 const WAIT: Duration = Duration::from_secs(10);
 /// What the contract gives SIGKILL.
 const KILL_WAIT: Duration = Duration::from_secs(5);
+/// More than lies between two looks at what a main process left.
+const LOOKS: Duration = Duration::from_millis(100);
 /// On the paused clock no wait takes any time; one that lasts this long never ends.
 const BOUND: Duration = Duration::from_secs(3600);
 
@@ -48,8 +52,12 @@ impl Bed {
     }
 
     async fn launch(&self, script: Script) -> Life {
+        self.launch_as(spec(), script).await
+    }
+
+    async fn launch_as(&self, spec: ProcSpec, script: Script) -> Life {
         self.fake.script(script);
-        let handle = within("a launch", self.manager.spawn(spec())).await.expect("launched");
+        let handle = within("a launch", self.manager.spawn(spec)).await.expect("launched");
         let proc = self.fake.proc(&id()).expect("it is there");
         Life { handle, proc, begun: Instant::now() }
     }
@@ -236,6 +244,22 @@ async fn a_launcher_out_of_reach_is_tried_until_it_is_back_and_then_the_deadline
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_of_what_went_unseen_is_answered_with_lost_and_never_with_an_exit() {
+    for fake in [FakeLauncher::new(), FakeLauncher::without_units()] {
+        let bed = Bed::new(fake);
+        let life = bed.launch(Script::new()).await;
+        bed.fake.disconnect();
+        life.proc.vanish();
+        let stop = life.terminate_beside(WAIT);
+        sleep(secs(1)).await;
+        assert_eq!(life.handle.status().kind(), StatusKind::Running, "nobody was told");
+        bed.fake.reconnect();
+        let end = ended(within("the stop", stop).await.expect("no panic"));
+        assert_eq!(end, "Failed(lost: its unit is gone and nobody saw the end)");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timeout_beyond_the_backstop_is_cut_to_it_and_the_report_says_so() {
     let (bed, life) = launched(Script::new().on_stop(Reaction::ignore())).await;
     assert_eq!(ended(life.terminate(secs(600)).await), "Killed(sig=9)");
@@ -274,6 +298,21 @@ async fn an_end_is_answered_only_when_what_the_main_process_left_is_gone_as_well
     assert_eq!(ended(within("the stop", stop).await.expect("no panic")), "Stopped(exit=0)");
     assert_eq!(bed.times(&life, What::Kill), [WAIT]);
     assert_eq!(life.elapsed(), WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_detached_main_process_left_is_asked_at_once_and_killed_at_the_stop_timeout() {
+    let bed = Bed::new(FakeLauncher::new());
+    let detached = ProcSpec::builder(id(), "web").lifetime(Lifetime::Detached).stop_timeout(WAIT).build();
+    let deaf = Script::new().leaves(2).on_signal(Reaction::ignore());
+    let life = bed.launch_as(detached.expect("a spec"), deaf).await;
+    sleep(secs(1)).await;
+    life.proc.exit(0);
+    assert_eq!(ended(within("nothing left", life.handle.gone()).await), "Stopped(exit=0)");
+    assert_eq!(bed.times(&life, What::Signal(Signal::TERM, Target::Tree)), [secs(1)]);
+    let killed = bed.times(&life, What::Kill);
+    let looked_in_time = |at: &Duration| (secs(1) + WAIT..secs(1) + WAIT + LOOKS).contains(at);
+    assert!(killed.len() == 1 && killed.iter().all(looked_in_time), "{killed:?}");
 }
 
 /// How many procs were at most between the delivery of their stop and their end.

@@ -274,14 +274,15 @@ async fn the_end_does_not_wait_for_what_the_main_process_left(bed: &Bed) {
     }
 }
 
-/// systemd sweeps an attached proc's at once, with its backstop; a detached one's are ended by who sees them.
+/// systemd sweeps an attached proc's at once, with its backstop, and that of a detached one which failed; what one that
+/// exits with 0 leaves is ended by who sees it.
 async fn what_the_main_process_left_is_asked_and_then_killed(bed: &Bed) {
     let grace = Duration::from_secs(1);
     let manager = bed.manager().await;
-    for &lifetime in bed.lifetimes() {
+    for (&lifetime, code) in bed.lifetimes().iter().flat_map(|lifetime| [(lifetime, 0), (lifetime, 7)]) {
         let asked = "sh -c 'trap \"echo asked; exit\" TERM; echo up; while :; do sleep 0.02; done' & ";
         let ignores = "sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.05; done' & ";
-        let script = format!("{asked} {ignores} read line <&3; exit 7");
+        let script = format!("{asked} {ignores} read line <&3; exit {code}");
         let dir = tempfile::tempdir().expect("a directory");
         let gate = dir.path().join("gate");
         nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
@@ -292,9 +293,9 @@ async fn what_the_main_process_left_is_asked_and_then_killed(bed: &Bed) {
         proc.says("up").await;
         let opened = now();
         std::fs::write(&gate, "\n").expect("the gate");
-        assert_eq!(end_of(&proc.handle).await, stopped(7));
+        assert_eq!(end_of(&proc.handle).await, stopped(code));
         let gone = within("nothing left", proc.handle.gone()).await.expect("it goes");
-        assert_eq!(gone, stopped(7), "what it left changes no end");
+        assert_eq!(gone, stopped(code), "what it left changes no end");
         assert_gone(&proc.handle);
         assert!(now().since(opened) >= grace, "killed before its time: {:?}", now().since(opened));
         proc.says("asked").await;

@@ -150,7 +150,7 @@ fn launch<'a>(
             let runtime = tokio::runtime::Handle::current();
             drop(told.send((usize::from(code), status)));
             if code < 19 {
-                runtime.block_on(launch(&again, &told, id, code + 1));
+                runtime.block_on(launch(&again, &told, id.clone(), code + 1));
             }
         });
         within("a monitor", set).await.expect("it is held");
