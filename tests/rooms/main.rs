@@ -235,6 +235,7 @@ mod the_checker {
             "#[cfg(test)] mod tests { } use crate::bus::X;",
             "#[cfg(test)] use crate::id::ProcId; use crate::bus::X;",
             "macro_rules! m { () => { $crate::bus::open() } }",
+            "fn f() -> impl Send + use<> { crate::bus::open() }",
         ];
         for snippet in snippets {
             let found = told(&[("src/unit/plan.rs", snippet)]);

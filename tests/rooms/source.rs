@@ -99,6 +99,8 @@ impl Reader {
                 self.push(vec!["unsafe".to_owned()]);
                 self.at += 1;
             }
+            // The bound of an `impl Trait` on what it captures names no path.
+            "use" if self.peek(1) == Some(&Token::Mark('<')) => self.at += 1,
             "use" => {
                 self.at += 1;
                 while self.peek(0) == Some(&Token::Sep) {
