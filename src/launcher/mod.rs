@@ -42,7 +42,8 @@ pub trait ProcLauncher: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Whether what it starts is started again by its spec's restart policy without anybody's doing. Where it is not,
-    /// its manager asks for each run by [`Self::launch`], with the same spec, when nothing of the run before is left.
+    /// its manager asks for each run by [`Self::launch`], with the same spec, when nothing of the run before is left: what a
+    /// main process leaves is the launcher's to end then, also of a detached proc.
     fn restarts_by_itself(&self) -> bool {
         false
     }

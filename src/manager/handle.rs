@@ -112,7 +112,7 @@ impl ProcHandle {
         ProcEvents::new(self.log.clone(), self.view.clone(), 0)
     }
 
-    /// Resolves with the status after the next change that follows this call.
+    /// Resolves with the status after the next change that follows this call. Of a proc that is over there is none.
     ///
     /// # Errors
     /// [`WaitError::Closed`] where the manager is gone, or goes, without one.

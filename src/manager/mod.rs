@@ -129,7 +129,8 @@ impl ProcManager {
 
     /// Ends every proc that it holds, attached and detached, each by the stop policy of its spec and 16 at a time, and
     /// then itself: reads what is still to be read, tells every callback, and lets go of its launcher. Afterwards there
-    /// is nothing left of it; who asks it for something is told that it is gone.
+    /// is nothing left of it; who asks it for something is told that it is gone. Callbacks run on their own threads, and
+    /// their end is not waited for.
     ///
     /// From the call on nothing is launched or adopted any more. To leave detached procs running, drop the manager
     /// instead. Dropping the future breaks it off in the middle; another call goes on with it.

@@ -81,7 +81,7 @@ fn row(report: &Report, wide: bool, now: Timestamp) -> Row {
         Cell::new(&report.id),
         status(report),
         Cell::new(ready(&report.status)),
-        known(report.pid.filter(|_| !report.status.is_exit())),
+        known(report.pid.filter(|_| words::has_main(report))),
         known(report.up(now).map(words::whole).map(format_span)),
         known(report.cpu_seconds.map(words::span)),
         known(report.memory_bytes.map(format_size)),

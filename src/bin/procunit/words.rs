@@ -48,6 +48,11 @@ pub(crate) fn end(report: &Report) -> String {
     state(&report.status) + &after.unwrap_or_default() + &again.unwrap_or_default()
 }
 
+/// Whether its main process is there: between two runs, the last one's is over as well.
+pub(crate) fn has_main(report: &Report) -> bool {
+    !report.status.is_exit() && report.ended_at.is_none()
+}
+
 /// How many runs there were, where there was more than one.
 fn restarts(report: &Report) -> Option<u64> {
     (report.restarts > 0).then(|| u64::from(report.restarts) + 1)
@@ -154,12 +159,14 @@ pub(crate) fn card(report: &Report, log: &[String], now: Timestamp) -> String {
     if let Some(run) = report.invocation_id {
         fact("run", run.to_string());
     }
-    for run in report.runs.iter().filter(|run| report.restarts > 0 && run.number <= report.restarts) {
+    // Of what is over the last one is told below, as the proc's own.
+    let is_earlier = |number, over: bool| number <= report.restarts || (over && !report.status.is_exit());
+    for run in report.runs.iter().filter(|run| is_earlier(run.number, run.end.is_some())) {
         let end = run.end.as_ref().map_or_else(|| "not over".to_owned(), state);
         fact("earlier run", format!("{}: {end}", run.number));
     }
     if let Some(pid) = report.pid {
-        fact("main pid", if report.status.is_exit() { format!("{pid} (over)") } else { pid.to_string() });
+        fact("main pid", if has_main(report) { pid.to_string() } else { format!("{pid} (over)") });
     }
     if let Some(at) = report.started_at {
         fact("started", when(at, now));
