@@ -3,6 +3,7 @@
 #![cfg(feature = "test-util")]
 
 use std::future::Future;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use procunit::id::ProcId;
@@ -15,7 +16,6 @@ use procunit::spec::{Lifetime, RestartPolicy};
 use procunit::status::machine::Event;
 use procunit::status::{Found, StatusKind};
 use procunit::{ProcManager, ProcSpec};
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// On the paused clock no wait takes any time; one that lasts this long never ends.
@@ -112,25 +112,29 @@ async fn a_launch_that_waits_behind_one_that_fails_is_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_monitor_set_while_leftovers_are_swept_is_told_when_they_are_gone() {
+    // Callbacks run on threads of their own, which the paused clock does not wait for; these are real.
+    const SOON: Duration = Duration::from_millis(100);
+    const REAL_BOUND: Duration = Duration::from_secs(30);
     let fake = FakeLauncher::new();
     fake.script(Script::new().leaves(2).on_signal(Reaction::ignore()));
     let manager = ProcManager::new(fake.clone());
     let handle = within("a launch", manager.spawn(detached())).await.expect("launched");
-    let (tell_first, mut first) = oneshot::channel();
-    manager.on_exit(&web(), move |end| drop(tell_first.send(end))).await.expect("a monitor");
+    let (tell, told) = channel();
+    let monitor = async || {
+        let tell = tell.clone();
+        manager.on_exit(&web(), move |end| drop(tell.send(end))).await
+    };
+    within("a monitor", monitor()).await.expect("it is held");
     fake.proc(&web()).expect("there").exit(0);
     within("its end", handle.wait()).await.expect("over");
     sleep(STOP_TIMEOUT / 2).await;
-    let (tell_second, mut second) = oneshot::channel();
-    manager.on_exit(&web(), move |end| drop(tell_second.send(end))).await.expect("a monitor");
-    // Callbacks run on threads of their own, by the real clock; while a blocking task runs, the paused one stands still.
-    let a_while = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(50)));
-    a_while.await.expect("no panic");
-    assert!(first.try_recv().is_err() && second.try_recv().is_err(), "told while leftovers are there");
-    sleep(STOP_TIMEOUT).await;
-    for told in [first, second] {
-        let told = tokio::task::spawn_blocking(|| told.blocking_recv());
-        told.await.expect("no panic").expect("told");
+    within("a monitor", monitor()).await.expect("it is held");
+    sleep(STOP_TIMEOUT / 4).await;
+    assert!(told.recv_timeout(SOON).is_err(), "told while leftovers are there");
+    within("nothing left", handle.gone()).await.expect("SIGKILL ends them");
+    sleep(BOUND).await;
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(REAL_BOUND).expect("told").kind(), StatusKind::Stopped);
     }
 }
 
