@@ -392,7 +392,7 @@ fn a_stop_timeout_that_is_cut_to_the_backstop_is_told() {
     let procs = Cleanup::group("stop-cut");
     let id = procs.start("x", "sleep 60");
     let ran = procunit(&["stop", "-o", "jsonl", "-t", "200s", &id]);
-    let note = "the stop timeout of 200s was cut to the backstop, 90s";
+    let note = "the stop timeout of 3min 20s was cut to the backstop, 1min 30s";
     assert_eq!(ran.err(), format!("procunit: {id}: {note}\n"), "{ran:?}");
     assert_eq!(ran.json()["report"]["notes"], serde_json::json!([note]));
 }

@@ -23,6 +23,7 @@ use crate::status::details::UnitDetails;
 use crate::status::exit::Exit;
 use crate::status::history::Transition;
 use crate::status::machine::{Machine, Step};
+use crate::time::format_span;
 
 /// What a proc was asked to be, as far as a manager needs it: the same for one it started and one it adopted.
 #[derive(Debug, Clone)]
@@ -212,6 +213,12 @@ impl Entry {
         });
     }
 
+    /// Its launcher tells when it is ready, and it has from now on to become so.
+    pub(super) fn expect_ready(&self) {
+        let ready_by = Instant::now() + defaults::READY_TIMEOUT;
+        self.view.send_modify(|view| view.ready_by = Some(ready_by));
+    }
+
     /// Notes that SIGKILL of ours is on its way.
     pub(super) fn note_kill_sent(&mut self) {
         if self.own_kill == OwnKill::Unsent {
@@ -242,7 +249,8 @@ impl Entry {
     pub(super) fn cut(&mut self, asked: Option<Duration>) -> Duration {
         let (asked, backstop) = (asked.unwrap_or(self.terms.stop.timeout), self.terms.stop.backstop);
         if asked > backstop {
-            let note = format!("the stop timeout of {asked:?} was cut to the backstop, {backstop:?}");
+            let (asked, backstop) = (format_span(asked), format_span(backstop));
+            let note = format!("the stop timeout of {asked} was cut to the backstop, {backstop}");
             if !self.notes.contains(&note) {
                 self.notes.push(note);
             }

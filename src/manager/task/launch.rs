@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 use super::restart::restarts;
 use super::{AdoptReply, SpawnReply, Task};
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, Adopted, LaunchError, Launched, ProcRun, RunKey};
+use crate::launcher::{AdoptError, Adopted, Facts, LaunchError, Launched, ProcRun, RunKey};
 use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
 use crate::manager::message::Outcome;
@@ -50,12 +50,24 @@ impl Task {
             entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
         }
         self.launching.insert(key, reply);
+        self.ask_for_launch(spec, facts, move |result| Outcome::Launched { key, result });
+    }
+
+    /// Has the launcher start a run. Where this manager is gone when it has, nobody will ask for it, and it is undone.
+    pub(super) fn ask_for_launch(
+        &self,
+        spec: Box<ProcSpec>,
+        facts: Facts,
+        outcome: impl FnOnce(Result<Launched, LaunchError>) -> Outcome + Send + 'static,
+    ) {
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
             let result = launcher.launch(*spec, facts).await;
-            if let Err(SendError(Outcome::Launched { result: Ok(launched), .. })) =
-                outcomes.send(Outcome::Launched { key, result })
+            if let Err(SendError(
+                Outcome::Launched { result: Ok(launched), .. }
+                | Outcome::Relaunched { result: Ok(launched), .. },
+            )) = outcomes.send(outcome(result))
             {
                 undo(&*launched.run).await;
             }
@@ -76,8 +88,7 @@ impl Task {
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
         if launched.tells_ready {
-            let ready_by = Instant::now() + defaults::READY_TIMEOUT;
-            entry.view.send_modify(|view| view.ready_by = Some(ready_by));
+            entry.expect_ready();
         }
         entry.abandoned = reply.is_closed();
         let ours = entry.terms.runtime_max.filter(|_| entry.terms.lifetime == Lifetime::Attached);

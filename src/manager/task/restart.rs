@@ -65,11 +65,7 @@ impl Task {
         let Some(spec) = entry.next.spec.clone() else { return };
         let Hold::Held(before) = &entry.hold else { return };
         entry.hold = Hold::Relaunching(Arc::clone(before));
-        let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
-        tokio::spawn(async move {
-            let result = launcher.launch(*spec, facts).await;
-            let _ = outcomes.send(Outcome::Relaunched { key, result });
-        });
+        self.ask_for_launch(spec, facts, move |result| Outcome::Relaunched { key, result });
     }
 
     pub(super) fn on_relaunched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {
@@ -78,6 +74,9 @@ impl Task {
         match result {
             Ok(launched) => {
                 entry.hold = Hold::Held(Arc::from(launched.run));
+                if launched.tells_ready {
+                    entry.expect_ready();
+                }
                 self.after_fact(key);
             }
             Err(error) => {
@@ -109,10 +108,13 @@ impl Task {
         }
         entry.next.rest_stopped |= nobody_asks;
         entry.next.revival_stopped |= revived;
+        // Its name is not given away while this is on its way.
+        let delivery = entry.deliveries.begin();
         tokio::spawn(async move {
             if let Err(error) = run.stop().await {
                 tracing::debug!(%error, "a unit that is through with its restarts was not stopped");
             }
+            drop(delivery);
         });
     }
 }
