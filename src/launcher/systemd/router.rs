@@ -208,12 +208,18 @@ pub(super) async fn run(shared: Weak<Shared>, mut events: Events) {
     }
 }
 
-/// Asks what a signal leaves open: whether a unit that is down will be started again.
+/// How often a look that is not answered is asked for: each is waited for as long as a call may take.
+const LOOKS: u32 = 10;
+
+/// Asks what a signal leaves open: whether a unit that is down will be started again. Nothing else may tell it.
 async fn look_at(shared: Arc<Shared>, unit: UnitName, key: RunKey) {
-    match shared.bus.look(unit.as_str()).await {
-        Ok(snapshot) => shared.routes.looked(&unit, key, snapshot),
-        // The reconnection looks again.
-        Err(error) => tracing::debug!(%unit, %error, "could not look"),
+    for _ in 0..LOOKS {
+        match shared.bus.look(unit.as_str()).await {
+            Ok(snapshot) => return shared.routes.looked(&unit, key, snapshot),
+            // The reconnection looks again.
+            Err(error) if error.is_broken_off() => return,
+            Err(error) => tracing::warn!(%unit, %error, "could not look"),
+        }
     }
 }
 
