@@ -172,10 +172,7 @@ pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Res
     let unit = UnitName::for_proc(&id);
     let key = facts.key;
     let owner = shared.owner().await.map_err(|refused| error::of_adopt(&id, refused))?;
-    let user = geteuid().as_raw();
-    if owner != user {
-        return Err(AdoptError::OtherOwner { unit: unit.to_string(), owner, user });
-    }
+    refuse_anothers(&unit, owner, geteuid().as_raw())?;
     if shared.routes.open_found(&unit, facts).is_none() {
         return Err(AdoptError::AlreadyHeld { id });
     }
@@ -195,5 +192,29 @@ pub(super) async fn adopt(shared: &Arc<Shared>, id: ProcId, facts: Facts) -> Res
             let _ = shared.bus.unref(unit.as_str()).await;
             Err(unseen.for_id(id, &unit))
         }
+    }
+}
+
+/// A bus that lets root in, say, may be another user's.
+fn refuse_anothers(unit: &UnitName, owner: u32, user: u32) -> Result<(), AdoptError> {
+    if owner == user {
+        return Ok(());
+    }
+    Err(AdoptError::OtherOwner { unit: unit.to_string(), owner, user })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_users_units_are_refused_by_name() {
+        let unit = UnitName::for_proc(&ProcId::new("web").unwrap());
+        assert!(refuse_anothers(&unit, 1000, 1000).is_ok());
+        let refused = refuse_anothers(&unit, 1000, 0).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "procunit-web.service belongs to user 1000, and this is user 0; run it as that user"
+        );
     }
 }
