@@ -12,7 +12,6 @@ use anyhow::{Context as _, ensure};
 use nix::time::{ClockId, clock_gettime};
 use procunit::ProcManager;
 use procunit::id::ProcId;
-use procunit::launcher::systemd::SystemdLauncher;
 use procunit::spec::{Output, ProcSpec};
 
 use crate::work::Work;
@@ -32,13 +31,12 @@ pub(crate) fn stamp() -> anyhow::Result<()> {
 }
 
 /// `count` delays, one after the other.
-pub(crate) async fn delays(count: usize) -> anyhow::Result<Vec<Duration>> {
-    let manager = ProcManager::new(SystemdLauncher::connect().await?);
+pub(crate) async fn delays(manager: &ProcManager, count: usize) -> anyhow::Result<Vec<Duration>> {
     let (set, program) = (Work::set(), std::env::current_exe()?.into_os_string());
     let mut delays = Vec::new();
     for index in 0..count {
         let id = ProcId::new(format!("bench{set}:{index}"))?;
-        delays.push(delay(&manager, id, program.clone()).await?);
+        delays.push(delay(manager, id, program.clone()).await?);
     }
     Ok(delays)
 }
