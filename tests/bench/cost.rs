@@ -5,8 +5,10 @@
 //! cancels out. It fails where a target is missed; with `-- --quick` (a minute) only on a gross loss. Names of parts
 //! run these alone. `docs/performance.md` says what the rows mean.
 
+mod chart;
 mod child;
 mod delays;
+mod document;
 mod exit_delay;
 mod figures;
 mod gone;
@@ -75,6 +77,9 @@ fn bench(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let results = measured?;
     println!("{machine}\n{}", results.table);
+    if options.write {
+        document::write(&machine, &results)?;
+    }
     Ok(verdict(&results, plan.strictness))
 }
 

@@ -70,6 +70,11 @@ async fn run(plan: &Live, role: Role, idle: Option<Duration>) -> anyhow::Result<
         None => None,
     };
     held.end().await?;
+    eprintln!(
+        "{}: {}",
+        role.name(),
+        rates.iter().map(|rate| format!("{rate:.0}/s")).collect::<Vec<_>>().join(" ")
+    );
     Ok(Run { rates, resident: [resident[0], resident[plan.steps - 1]], cpu, idle })
 }
 

@@ -99,18 +99,26 @@ pub(crate) enum Strictness {
 }
 
 impl Row {
+    /// With its unit.
+    pub(crate) fn median(&self) -> String {
+        format!("{:.*}{}", self.unit.digits(), self.figure.median, self.unit.suffix())
+    }
+
+    /// With its unit; empty where nothing is asked.
+    pub(crate) fn asked(&self) -> String {
+        match self.target {
+            Target::None | Target::Nothing => self.target.to_string(),
+            target => format!("{target}{}", self.unit.suffix()),
+        }
+    }
+
     /// What, median, range, target, ours and theirs.
     fn cells(&self) -> [String; 6] {
         let Figure { median, min, max, .. } = self.figure;
-        let (digits, suffix) = (self.unit.digits(), self.unit.suffix());
-        let asked = match self.target {
-            Target::None => String::new(),
-            Target::Nothing => "0".to_owned(),
-            target => format!("{target}{suffix}"),
-        };
+        let (digits, suffix, asked) = (self.unit.digits(), self.unit.suffix(), self.asked());
         [
             self.what.clone(),
-            format!("{median:.digits$}{suffix}"),
+            self.median(),
             format!("{min:.digits$}..{max:.digits$}{suffix}"),
             if self.target.is_met(median) { asked } else { format!("{asked}, **missed**") },
             self.ours.clone(),
