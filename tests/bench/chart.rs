@@ -20,9 +20,9 @@ const BAR: u32 = 24;
 const HEAD: u32 = 56;
 
 /// Names of figures end here, and bars begin.
-const NAMES: i32 = 470;
+const NAMES: i32 = 410;
 /// The length of a bar that is just what was asked for.
-const ASKED: i32 = 150;
+const ASKED: i32 = 130;
 /// Bars end there: how much better than three times as good is not the question.
 const LONGEST: f64 = 2.6;
 
@@ -74,7 +74,7 @@ fn panel(area: &Area, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let live = points().map(|(live, _)| *live).max().unwrap_or(1);
     let top = points().map(|(_, figure)| figure.p99).fold(0.0, f64::max);
-    heading(area, &format!("{title}, by live procs"), 14)?;
+    heading(area, &format!("{title}, by live procs (median and range)"), 14)?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(46)
         .margin_right(24)
@@ -85,7 +85,7 @@ fn panel(area: &Area, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::
         .build_cartesian_2d(0..live + live / 20, 0.0..top * 1.15)?;
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().bold_line_style(PALE).light_line_style(TRANSPARENT).axis_style(INK);
-    mesh.x_labels(6).y_labels(6).label_style(text(13)).draw()?;
+    mesh.x_labels(6).y_labels(6).y_label_formatter(&|number| short(*number)).label_style(text(13)).draw()?;
     for (curve, colour) in curves.iter().zip([OURS, THEIRS]) {
         let medians = curve.points.iter().map(|(live, figure)| (*live, figure.median));
         let line = chart.draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)))?;
@@ -98,6 +98,11 @@ fn panel(area: &Area, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::
     let mut legend = chart.configure_series_labels();
     legend.position(SeriesLabelPosition::LowerLeft).label_font(text(13)).background_style(WHITE).draw()?;
     Ok(())
+}
+
+/// Not `100.0`.
+fn short(number: f64) -> String {
+    format!("{number:.1}").trim_end_matches(".0").to_owned()
 }
 
 /// A figure, and how it stands to what was asked of it.
