@@ -22,10 +22,10 @@ const SETTLES: Duration = Duration::from_secs(3);
 struct Run {
     /// Launches a second, by step.
     rates: Vec<f64>,
-    /// Resident KiB after the first step and after the last.
-    resident: [f64; 2],
-    /// Of a launch.
-    cpu: Cpu,
+    /// Resident MiB, by step.
+    resident: Vec<f64>,
+    /// Of a launch, by step.
+    cpu: Vec<Cpu>,
     idle: Option<Idle>,
 }
 
@@ -58,24 +58,20 @@ const ON_THREADS: &str = ", multi-thread runtime";
 async fn run(plan: &Live, role: Role, idle: Option<Duration>) -> anyhow::Result<Run> {
     let mut held = Held::start(role)?;
     let everybody = Everybody::with(held.process).await?;
-    let before = everybody.cpu()?;
-    let (mut rates, mut resident) = (Vec::new(), Vec::new());
+    let mut run = Run { rates: Vec::new(), resident: Vec::new(), cpu: Vec::new(), idle: None };
     for _ in 0..plan.steps {
-        rates.push(held.launch(plan.step, DEPTH).await?);
-        resident.push(held.process.resident_kib()?);
+        let before = everybody.cpu()?;
+        run.rates.push(held.launch(plan.step, DEPTH).await?);
+        run.cpu.push(everybody.cpu()?.less(before).by(plan.step));
+        run.resident.push(held.process.resident_kib()? / 1024.0);
     }
-    let cpu = everybody.cpu()?.less(before).by(plan.step * plan.steps);
-    let idle = match idle {
-        Some(span) => Some(rest(held.process, span).await?),
-        None => None,
-    };
+    if let Some(span) = idle {
+        run.idle = Some(rest(held.process, span).await?);
+    }
     held.end().await?;
-    eprintln!(
-        "{}: {}",
-        role.name(),
-        rates.iter().map(|rate| format!("{rate:.0}/s")).collect::<Vec<_>>().join(" ")
-    );
-    Ok(Run { rates, resident: [resident[0], resident[plan.steps - 1]], cpu, idle })
+    // Long enough to be told what comes of it.
+    eprintln!("{role:?}: {:.0?} a second", run.rates);
+    Ok(run)
 }
 
 async fn rest(process: Process, span: Duration) -> anyhow::Result<Idle> {
@@ -113,9 +109,11 @@ fn memory(plan: &Live, on: &str, ours: &[Run], theirs: &[Run], results: &mut Res
     let all = plan.step * plan.steps;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let more = (all - plan.step) as f64;
-    let each = |runs: &[Run]| Figure::of(runs.iter().map(|run| (run.resident[1] - run.resident[0]) / more));
-    let total = |runs: &[Run]| Figure::of(runs.iter().map(|run| run.resident[1] / 1024.0));
-    let first = |runs: &[Run]| Figure::of(runs.iter().map(|run| run.resident[0] / 1024.0)).median;
+    let after = |run: &Run, steps: usize| run.resident[steps - 1];
+    let total = |runs: &[Run]| Figure::of(runs.iter().map(|run| after(run, plan.steps)));
+    let first = |runs: &[Run]| Figure::of(runs.iter().map(|run| after(run, 1))).median;
+    let grown = |run: &Run| (after(run, plan.steps) - after(run, 1)) * 1024.0;
+    let each = |runs: &[Run]| Figure::of(runs.iter().map(|run| grown(run) / more));
     let theirs_are =
         |figure: String| if theirs.is_empty() { String::new() } else { format!("raw: {figure}") };
     results.table.push(Row {
@@ -149,16 +147,21 @@ fn idle(plan: &Live, on: &str, ours: &[Run], results: &mut Results) {
     });
 }
 
+/// Of the last step, beside the first: what does not depend on what else the machine does.
 fn cpu(plan: &Live, ours: &[Run], theirs: &[Run], results: &mut Results) {
     for (at, who) in EVERYBODY.into_iter().enumerate() {
-        let figure = |runs: &[Run]| Figure::of(runs.iter().map(|run| run.cpu.0[at]));
+        let figure = |runs: &[Run], step: usize| Figure::of(runs.iter().map(|run| run.cpu[step].0[at]));
+        let shown = |runs: &[Run]| {
+            let (first, last) = (figure(runs, 0).median, figure(runs, plan.steps - 1).median);
+            format!("{first:.2} ms to {last:.2} ms")
+        };
         results.table.push(Row {
-            what: format!("CPU per launch of {}, {who}", plan.step * plan.steps),
-            figure: figure(ours),
+            what: format!("CPU per launch, last {}, {who}", plan.step),
+            figure: figure(ours, plan.steps - 1),
             unit: Unit::Millis,
             target: Target::None,
-            ours: String::new(),
-            theirs: format!("raw: {:.2} ms", figure(theirs).median),
+            ours: shown(ours),
+            theirs: format!("raw: {}", shown(theirs)),
         });
     }
 }
