@@ -1,7 +1,7 @@
 //! A launcher behind a box is a launcher.
 
 use super::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, SurveyError,
 };
 use crate::id::ProcId;
 use crate::spec::ProcSpec;
@@ -29,6 +29,10 @@ impl ProcLauncher for Box<dyn ProcLauncher> {
 
     fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
         (**self).ended_kept()
+    }
+
+    fn stop_many(&self, stops: Vec<Stop>) -> BoxFuture<'_, ()> {
+        (**self).stop_many(stops)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,12 +5,13 @@
 //! `app.slice`, which is there anyway. A slice of its own costs a lone proc a tenth of its launch; and one that stops
 //! and starts with each proc in it keeps its end from being seen for 2 ms more (measured, 252).
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 
 use crate::bus::Bus;
-use crate::id::SliceName;
+use crate::id::{SliceName, UnitName};
 use crate::spec::defaults::PROCS_PER_SLICE;
 
 /// The slices of one launcher.
@@ -19,23 +20,35 @@ pub(super) struct Slices {
     bus: Bus,
     /// Each part of it but this one is a seat in `app.slice`.
     app: Arc<()>,
-    /// The slice of its own that is being filled. Each part of it but this one is a seat in it.
+    /// The slice of its own that is being filled.
     filling: Option<Arc<SliceHold>>,
     /// How many were made.
     made: u32,
+    rows: Arc<Rows>,
 }
+
+/// The slices of its own of one launcher that are still there. It can be asked while a slice is being made.
+#[derive(Default)]
+pub(super) struct Rows(Mutex<Vec<Weak<SliceHold>>>);
 
 /// A reference on a slice. systemd stops an empty slice by itself, and would forget that it should: the reference
 /// keeps what it is in memory for the next unit in it.
 pub(super) struct SliceHold {
     name: SliceName,
     bus: Bus,
+    seats: Mutex<Seats>,
+}
+
+struct Seats {
+    taken: HashSet<UnitName>,
+    /// Whether it takes nobody any more.
+    closed: bool,
 }
 
 /// A unit's part in its slice, which keeps the slice in being.
-pub(super) struct Seat {
-    _app: Option<Arc<()>>,
-    _own: Option<Arc<SliceHold>>,
+pub(super) enum Seat {
+    App { _seats: Arc<()> },
+    Own { slice: Arc<SliceHold>, unit: UnitName },
 }
 
 /// Where a unit is to lie.
@@ -47,26 +60,34 @@ pub(super) struct Offer {
 }
 
 impl Slices {
-    pub(super) fn new(token: String, bus: Bus) -> Self {
-        Self { token, bus, app: Arc::default(), filling: None, made: 0 }
+    pub(super) fn new(token: String, bus: Bus, rows: Arc<Rows>) -> Self {
+        Self { token, bus, app: Arc::default(), filling: None, made: 0, rows }
     }
 
-    /// A seat, in a new slice where the others are full.
-    pub(super) fn seat(&mut self) -> Offer {
-        if has_room(&self.app) {
-            let seat = Seat { _app: Some(Arc::clone(&self.app)), _own: None };
+    /// A seat for this unit, in a new slice where the others are full.
+    pub(super) fn seat(&mut self, unit: &UnitName) -> Offer {
+        // Each part of it but this one is a seat.
+        if Arc::strong_count(&self.app) <= PROCS_PER_SLICE {
+            let seat = Seat::App { _seats: Arc::clone(&self.app) };
             return Offer { slice: SliceName::app(), seat, new: None };
         }
-        let filling = self.filling.as_ref().filter(|filling| has_room(filling)).map(Arc::clone);
-        let (hold, is_new) = filling.map_or_else(|| (self.new_hold(), true), |hold| (hold, false));
-        let seat = Seat { _app: None, _own: Some(Arc::clone(&hold)) };
-        Offer { slice: hold.name.clone(), seat, new: is_new.then_some(hold) }
+        if let Some(filling) = &self.filling
+            && let Some(seat) = filling.seat(unit)
+        {
+            return Offer { slice: filling.name.clone(), seat, new: None };
+        }
+        let made = self.new_hold(unit);
+        let seat = Seat::Own { slice: Arc::clone(&made), unit: unit.clone() };
+        Offer { slice: made.name.clone(), seat, new: Some(made) }
     }
 
-    fn new_hold(&mut self) -> Arc<SliceHold> {
+    fn new_hold(&mut self, first: &UnitName) -> Arc<SliceHold> {
         let name = SliceName::numbered(&self.token, self.made);
         self.made += 1;
-        Arc::new(SliceHold { name, bus: self.bus.clone() })
+        let seats = Mutex::new(Seats { taken: HashSet::from([first.clone()]), closed: false });
+        let hold = Arc::new(SliceHold { name, bus: self.bus.clone(), seats });
+        self.rows.add(&hold);
+        hold
     }
 
     /// A slice is there: it is filled from now on.
@@ -80,9 +101,58 @@ impl Slices {
     }
 }
 
-/// Whether a further unit may lie where `seats` counts the units, and one part more.
-fn has_room<T>(seats: &Arc<T>) -> bool {
-    Arc::strong_count(seats) <= PROCS_PER_SLICE
+impl Rows {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<SliceHold>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, slice: &Arc<SliceHold>) {
+        let mut rows = self.lock();
+        rows.retain(|row| row.strong_count() > 0);
+        rows.push(Arc::downgrade(slice));
+    }
+
+    /// Closes each slice in which some of `units` have a seat and nobody else has: the slices, and who sits in them.
+    pub(super) fn close_those_of(&self, units: &HashSet<UnitName>) -> Vec<(SliceName, Vec<UnitName>)> {
+        // Not under the lock, as dropping the last part of a slice does more than that.
+        let slices: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let close = |slice: &Arc<SliceHold>| Some((slice.name.clone(), slice.close_if_of(units)?));
+        slices.iter().filter_map(close).collect()
+    }
+}
+
+impl SliceHold {
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat; `None` where it takes no more.
+    fn seat(self: &Arc<Self>, unit: &UnitName) -> Option<Seat> {
+        let mut seats = self.seats();
+        if seats.closed || seats.taken.len() >= PROCS_PER_SLICE {
+            return None;
+        }
+        seats.taken.insert(unit.clone());
+        Some(Seat::Own { slice: Arc::clone(self), unit: unit.clone() })
+    }
+
+    /// Takes nobody any more if all that have a seat are among `units`, and some are: who they are.
+    fn close_if_of(&self, units: &HashSet<UnitName>) -> Option<Vec<UnitName>> {
+        let mut seats = self.seats();
+        if seats.taken.is_empty() || !seats.taken.is_subset(units) {
+            return None;
+        }
+        seats.closed = true;
+        Some(seats.taken.iter().cloned().collect())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Self::Own { slice, unit } = self {
+            slice.seats().taken.remove(unit);
+        }
+    }
 }
 
 impl Drop for SliceHold {
