@@ -209,7 +209,7 @@ pub(super) async fn required_by(on: &Calls, unit: &str) -> Result<Vec<String>, B
     let (path, properties) = (path::unit_path(unit), Some("org.freedesktop.DBus.Properties"));
     let asked = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &(UNIT, "RequiredBy"));
     let names = async { Ok(Vec::try_from(asked.await?.body().deserialize::<Variant<'_>>()?)?) };
-    bounded("Get", unit, names).await
+    bounded(on, "Get", unit, names).await
 }
 
 pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {
