@@ -9,6 +9,7 @@ pub mod fake;
 mod kind;
 #[cfg(feature = "native")]
 pub mod native;
+#[cfg(any(feature = "systemd", feature = "native"))]
 mod resolve;
 mod stop;
 #[cfg(feature = "systemd")]
