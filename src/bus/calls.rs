@@ -208,7 +208,7 @@ pub(super) async fn counters<const N: usize>(
 pub(super) async fn required_by(on: &Calls, unit: &str) -> Result<Vec<String>, BusError> {
     let (path, properties) = (path::unit_path(unit), Some("org.freedesktop.DBus.Properties"));
     let asked = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &(UNIT, "RequiredBy"));
-    let names = async { Ok(Vec::try_from(asked.await?.body().deserialize::<Variant<'_>>()?)?) };
+    let names = async { Vec::try_from(asked.await?.body().deserialize::<Variant<'_>>()?) };
     bounded(on, "Get", unit, names).await
 }
 

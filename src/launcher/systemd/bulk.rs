@@ -57,3 +57,49 @@ async fn stop_as_one(bus: &Bus, slice: &SliceName, units: &[UnitName]) -> Result
     }
     bus.stop(slice.as_str()).await.map(|_| true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Connected;
+    use crate::bus::fake::{Answer, Fake};
+    use crate::id::ProcId;
+
+    fn units() -> Vec<UnitName> {
+        ["web/0", "web/1"].map(|id| UnitName::for_proc(&ProcId::new(id).unwrap())).into()
+    }
+
+    /// What comes of a slice with this in it, and whether it was stopped.
+    async fn stopped(there: &'static [&'static str], stop: fn() -> Answer) -> (Result<bool, BusError>, bool) {
+        let (fake, Connected { bus, .. }) = Fake::connected().await;
+        fake.on("Get", move |_| Answer::body(zbus::Variant::from(there.to_vec())));
+        fake.on("StopUnit", move |_| stop());
+        let slice = SliceName::numbered("k3f9", 0);
+        let outcome = stop_as_one(&bus, &slice, &units()).await;
+        (outcome, fake.seen().contains(&format!("StopUnit {slice}")))
+    }
+
+    const BOTH: &[&str] = &["procunit-web:1.service", "procunit-web:0.service"];
+
+    #[tokio::test]
+    async fn a_slice_with_these_units_alone_is_stopped() {
+        let (outcome, stopped) = stopped(BOTH, || Answer::job(7)).await;
+        assert!(matches!(outcome, Ok(true)) && stopped);
+    }
+
+    #[tokio::test]
+    async fn a_slice_with_anything_else_or_less_in_it_is_not_touched() {
+        const MORE: &[&str] = &["procunit-web:1.service", "procunit-web:0.service", "run-7.scope"];
+        for there in [MORE, &BOTH[..1], &[]] {
+            let (outcome, stopped) = stopped(there, || Answer::job(7)).await;
+            assert!(matches!(outcome, Ok(false)) && !stopped, "{there:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_cannot_be_stopped_is_an_error_and_no_delivery() {
+        let no_unit = || Answer::error("org.freedesktop.systemd1.NoSuchUnit", "not loaded");
+        let (outcome, _) = stopped(BOTH, no_unit).await;
+        assert!(matches!(outcome, Err(BusError::NoSuchUnit { .. })));
+    }
+}

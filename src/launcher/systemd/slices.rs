@@ -164,3 +164,78 @@ impl Drop for SliceHold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Connected;
+    use crate::bus::fake::Fake;
+    use crate::id::ProcId;
+
+    fn unit(number: usize) -> UnitName {
+        UnitName::for_proc(&ProcId::new(format!("web/{number}")).unwrap())
+    }
+
+    /// Slices with `app.slice` full.
+    async fn slices() -> (Slices, Arc<Rows>, Vec<Seat>) {
+        let (_, Connected { bus, .. }) = Fake::connected().await;
+        let rows = Arc::<Rows>::default();
+        let mut slices = Slices::new("k3f9".to_owned(), bus, Arc::clone(&rows));
+        let app: Vec<_> = (0..PROCS_PER_SLICE).map(|number| slices.seat(&unit(number)).seat).collect();
+        (slices, rows, app)
+    }
+
+    /// A seat, in a slice that is made at once where it has to be.
+    fn take(slices: &mut Slices, number: usize) -> (SliceName, Seat) {
+        let Offer { slice, seat, new } = slices.seat(&unit(number));
+        if let Some(new) = new {
+            slices.made(new);
+        }
+        (slice, seat)
+    }
+
+    fn close(rows: &Rows, numbers: impl IntoIterator<Item = usize>) -> Vec<SliceName> {
+        let closed = rows.close_those_of(&numbers.into_iter().map(unit).collect());
+        closed.into_iter().map(|(slice, _)| slice).collect()
+    }
+
+    #[tokio::test]
+    async fn a_slice_takes_its_number_of_units_and_the_next_one_the_rest() {
+        let (mut slices, _rows, _app) = slices().await;
+        let seated: Vec<_> = (0..=PROCS_PER_SLICE).map(|number| take(&mut slices, number)).collect();
+        assert!(seated[..PROCS_PER_SLICE].iter().all(|(slice, _)| *slice == seated[0].0));
+        assert_ne!(seated[PROCS_PER_SLICE].0, seated[0].0);
+        let (first, _) = &seated[0];
+        assert_eq!(first.as_str(), "app-procunit_k3f9x0.slice");
+    }
+
+    #[tokio::test]
+    async fn a_slice_where_somebody_else_has_a_seat_is_not_closed() {
+        let (mut slices, rows, _app) = slices().await;
+        let (slice, _first) = take(&mut slices, 100);
+        let (_, launching) = take(&mut slices, 101);
+        assert_eq!(close(&rows, [100]), []);
+        assert_eq!(take(&mut slices, 102).0, slice, "it is filled on");
+        drop(launching);
+        assert_eq!(close(&rows, [100]), [slice], "seats that were given up do not count");
+    }
+
+    #[tokio::test]
+    async fn a_closed_slice_takes_nobody_any_more() {
+        let (mut slices, rows, _app) = slices().await;
+        let (slice, _first) = take(&mut slices, 100);
+        assert_eq!(close(&rows, [100, 7]), std::slice::from_ref(&slice));
+        assert_ne!(take(&mut slices, 101).0, slice);
+    }
+
+    #[tokio::test]
+    async fn a_slice_without_a_unit_and_one_that_is_gone_are_left_alone() {
+        let (mut slices, rows, _app) = slices().await;
+        let (slice, first) = take(&mut slices, 100);
+        drop(first);
+        assert_eq!(close(&rows, [100]), []);
+        assert_eq!(take(&mut slices, 101).0, slice, "it is filled on");
+        slices.forget();
+        assert_eq!(close(&rows, [101]), []);
+    }
+}
