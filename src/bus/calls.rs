@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use zbus::Variant;
 
 use super::connect::{DBUS, DBUS_PATH, SYSTEMD};
-use super::decode::{All, Fill, SERVICE};
+use super::decode::{All, Fill, SERVICE, UNIT};
 use super::error::BusError;
 use super::jobs::JobId;
 use super::link::Calls;
@@ -202,6 +202,14 @@ pub(super) async fn counters<const N: usize>(
         *counter = answer.map_err(|error| BusError::of_call("Get", unit, error))?;
     }
     Ok(counters)
+}
+
+/// The units that have a `Requires=` on this one, in memory and not: of a slice, all that lie in it.
+pub(super) async fn required_by(on: &Calls, unit: &str) -> Result<Vec<String>, BusError> {
+    let (path, properties) = (path::unit_path(unit), Some("org.freedesktop.DBus.Properties"));
+    let asked = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &(UNIT, "RequiredBy"));
+    let names = async { Vec::try_from(asked.await?.body().deserialize::<Variant<'_>>()?) };
+    bounded(on, "Get", unit, names).await
 }
 
 pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {

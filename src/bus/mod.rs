@@ -283,6 +283,12 @@ impl Bus {
         Ok(UnitDetails { cpu_usage: cpu.map(Duration::from_nanos), memory_peak, ..UnitDetails::default() })
     }
 
+    /// The names of the units that lie in a slice, running or not: those that a stop of it stops. Besides, those in
+    /// other slices that have a `Requires=` on it.
+    pub async fn in_slice(&self, slice: &str) -> Result<Vec<String>, BusError> {
+        calls::required_by(&self.calls()?, slice).await
+    }
+
     /// The units in memory whose name matches a glob.
     pub async fn list(&self, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {
         calls::list(&self.calls()?, pattern).await

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, SurveyError,
 };
 use crate::id::ProcId;
 use crate::spec::ProcSpec;
@@ -35,6 +35,10 @@ impl ProcLauncher for Box<dyn ProcLauncher> {
 
     fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
         (**self).ended_kept()
+    }
+
+    fn stop_many(&self, stops: Vec<Stop>) -> BoxFuture<'_, ()> {
+        (**self).stop_many(stops)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -11,6 +11,7 @@ mod kind;
 pub mod native;
 #[cfg(any(feature = "systemd", feature = "native"))]
 mod resolve;
+mod stop;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 
 pub use error::{AdoptError, DeliverError, LaunchError, Source, SurveyError};
 pub use kind::{Chosen, LauncherKind, UnknownLauncher};
+pub use stop::Stop;
 
 use crate::id::{InvocationId, ProcId, UnitName};
 use crate::signal::Signal;
@@ -77,6 +79,14 @@ pub trait ProcLauncher: Send + Sync + 'static {
     /// for a report. A launcher that keeps none need not say so.
     fn ended_kept(&self) -> BoxFuture<'_, Result<usize, SurveyError>> {
         Box::pin(async { Ok(0) })
+    }
+
+    /// Delivers many stops that are due at once, and answers each. Nothing else may end by it, and what comes of one
+    /// holds up no other.
+    ///
+    /// A launcher without a better way need not say so: [`ProcRun::stop`] is called on each, all at once.
+    fn stop_many(&self, stops: Vec<Stop>) -> BoxFuture<'_, ()> {
+        Box::pin(Stop::deliver_each(stops))
     }
 
     /// Lets go of everything it has of its own, as dropping it does, and waits until that is gone. Nothing is asked of it

@@ -8,11 +8,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::error::TerminateError;
+use super::message::Command;
 use super::{ProcHandle, ProcManager};
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, SurveyError};
 use crate::report::Report;
 use crate::spec::{Lifetime, defaults};
+use crate::status::ProcStatus;
 
 /// How many adoptions are under way at a time: each is a few calls on the bus.
 const ADOPTIONS_AT_ONCE: usize = 16;
@@ -22,17 +24,8 @@ const ADOPTIONS_AT_ONCE: usize = 16;
 pub enum Concurrency {
     /// At most so many.
     Limit(NonZeroUsize),
-    /// All of them at once.
+    /// All of them at once, by what the launcher has for many: systemd stops a slice as one job.
     All,
-}
-
-impl Concurrency {
-    fn permits(self) -> usize {
-        match self {
-            Self::Limit(count) => count.get().min(Semaphore::MAX_PERMITS),
-            Self::All => Semaphore::MAX_PERMITS,
-        }
-    }
 }
 
 impl Default for Concurrency {
@@ -53,6 +46,9 @@ pub struct TerminateSummary {
     /// Those that are not, and why, by id.
     pub failed: Vec<(ProcId, TerminateError)>,
 }
+
+/// How one proc ended, or why it did not.
+type End = (ProcId, Result<ProcStatus, TerminateError>);
 
 /// What came of [`ProcManager::adopt_all`].
 #[derive(Debug, Default)]
@@ -77,18 +73,12 @@ impl ProcManager {
         reason: impl Into<String>,
     ) -> TerminateSummary {
         let reason = reason.into();
-        let turns = Arc::new(Semaphore::new(concurrency.permits()));
-        let mut ending = JoinSet::new();
-        for handle in self.list().await.into_iter().filter(|handle| !handle.status().is_exit()) {
-            let (turns, reason) = (Arc::clone(&turns), reason.clone());
-            ending.spawn(async move {
-                let _turn = turns.acquire_owned().await;
-                let ended = handle.terminate(grace, reason).await;
-                (handle.id().clone(), ended)
-            });
-        }
-        let mut summary = TerminateSummary { attempted: ending.len(), ..TerminateSummary::default() };
-        for (id, ended) in ending.join_all().await {
+        let ends = match concurrency {
+            Concurrency::All => self.end_at_once(grace, reason).await,
+            Concurrency::Limit(count) => self.end_in_turn(grace, count, reason).await,
+        };
+        let mut summary = TerminateSummary { attempted: ends.len(), ..TerminateSummary::default() };
+        for (id, ended) in ends {
             match ended {
                 // The last: its launch was under way, and came to nothing.
                 Ok(_) | Err(TerminateError::AlreadyTerminated(_) | TerminateError::NotHeld { .. }) => {
@@ -99,6 +89,30 @@ impl ProcManager {
         }
         summary.failed.sort_by(|(one, _), (other, _)| one.cmp(other));
         summary
+    }
+
+    async fn end_at_once(&self, grace: Option<Duration>, reason: String) -> Vec<End> {
+        let ending = self.ask(|reply| Command::TerminateAll { grace, reason, reply }).await;
+        let mut ends = Vec::new();
+        // One after the other, as none holds up another: the longest counts.
+        for (id, end) in ending.unwrap_or_default() {
+            ends.push((id, end.await.unwrap_or(Err(TerminateError::Closed))));
+        }
+        ends
+    }
+
+    async fn end_in_turn(&self, grace: Option<Duration>, count: NonZeroUsize, reason: String) -> Vec<End> {
+        let turns = Arc::new(Semaphore::new(count.get().min(Semaphore::MAX_PERMITS)));
+        let mut ending = JoinSet::new();
+        for handle in self.list().await.into_iter().filter(|handle| !handle.status().is_exit()) {
+            let (turns, reason) = (Arc::clone(&turns), reason.clone());
+            ending.spawn(async move {
+                let _turn = turns.acquire_owned().await;
+                let ended = handle.terminate(grace, reason).await;
+                (handle.id().clone(), ended)
+            });
+        }
+        ending.join_all().await
     }
 
     /// Takes hold of every detached proc of this user that the launcher knows and this manager does not hold, whether

@@ -19,6 +19,9 @@ use crate::status::details::UnitDetails;
 /// Where the answer to a wish to end a proc goes: its exact end, once nothing of it is left.
 pub(super) type EndReply = oneshot::Sender<Result<ProcStatus, TerminateError>>;
 
+/// Where that answer comes.
+pub(super) type EndAnswer = oneshot::Receiver<Result<ProcStatus, TerminateError>>;
+
 /// A wish, as it travels from a manager or a handle to the task.
 pub(super) enum Command {
     /// Start a proc.
@@ -39,6 +42,9 @@ pub(super) enum Command {
     Finish { reply: oneshot::Sender<()> },
     /// End a proc by the ladder.
     Terminate { key: RunKey, grace: Option<Duration>, reason: String, reply: EndReply },
+    /// End every proc that is not over by the ladder, all at once. The answer says who they are, and has where the
+    /// answer of each will come.
+    TerminateAll { grace: Option<Duration>, reason: String, reply: oneshot::Sender<Vec<(ProcId, EndAnswer)>> },
     /// End a proc at once.
     Kill { key: RunKey, reply: EndReply },
     /// Say its end once nothing of it is left.

@@ -131,7 +131,7 @@ impl Attempt<'_> {
     }
 
     async fn place(&self) -> Result<Place<'_>, LaunchError> {
-        let place = self.shared.placement.place(self.spec.lifetime()).await;
+        let place = self.shared.placement.place(&self.unit, self.spec.lifetime()).await;
         place.map_err(|source| LaunchError::Os { doing: "making the pipe of the tie", source })
     }
 

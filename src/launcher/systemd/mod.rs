@@ -3,6 +3,7 @@
 //! It turns specs into units and unit signals into facts. It keeps no status and no state file: what must be
 //! known later stands in the unit.
 
+mod bulk;
 mod error;
 mod launch;
 mod placement;
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 use self::placement::Placement;
 use self::router::Routes;
 use super::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, SurveyError,
 };
 use crate::bus::{Bus, BusAddress, BusError, Connected, Signatures};
 use crate::id::ProcId;
@@ -153,6 +154,11 @@ impl ProcLauncher for SystemdLauncher {
 
     fn survey(&self) -> BoxFuture<'_, Result<Vec<Sighting>, SurveyError>> {
         Box::pin(sighting::survey(&self.shared.bus))
+    }
+
+    /// A slice of which all are among them is stopped as one job.
+    fn stop_many(&self, stops: Vec<Stop>) -> BoxFuture<'_, ()> {
+        Box::pin(bulk::stop_many(Arc::clone(&self.shared), stops))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -1,5 +1,6 @@
 //! Where a unit goes: the tie that ends it with this process, and what has to be made for it and its slice.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use nix::unistd::pipe2;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 
-use super::slices::{Offer, Seat, SliceHold, Slices};
+use super::slices::{Offer, Rows, Seat, SliceHold, Slices};
 use crate::bus::{AuxUnit, Bus};
-use crate::id::{SliceName, TieName};
+use crate::id::{SliceName, TieName, UnitName};
 use crate::spec::Lifetime;
 use crate::status::snapshot::Snapshot;
 use crate::sys::program;
@@ -29,6 +30,7 @@ use crate::unit::{slice_properties, tie_plan};
 pub(super) struct Placement {
     token: String,
     bus: Bus,
+    rows: Arc<Rows>,
     state: Mutex<State>,
     /// Set where units may have gone without us seeing it, so that the slice is not taken for granted.
     slice_doubt: AtomicBool,
@@ -74,8 +76,10 @@ struct Making<'a> {
 impl Placement {
     pub(super) fn new(token: String, bus: Bus) -> Self {
         let (slice_doubt, tie_doubt) = (AtomicBool::new(false), AtomicBool::new(false));
-        let state = State { ties: 0, tie: None, slices: Slices::new(token.clone(), bus.clone()) };
-        Self { token, bus, state: Mutex::new(state), slice_doubt, tie_doubt }
+        let rows = Arc::<Rows>::default();
+        let slices = Slices::new(token.clone(), bus.clone(), Arc::clone(&rows));
+        let state = Mutex::new(State { ties: 0, tie: None, slices });
+        Self { token, bus, rows, state, slice_doubt, tie_doubt }
     }
 
     /// Lets go of the tie, which ends what is attached.
@@ -125,11 +129,21 @@ impl Placement {
         }
     }
 
-    /// A place for a unit of this lifetime.
+    /// Closes each slice in which only `units` lie, as far as this launcher has put any there, so that none is put
+    /// there any more: the slices, and who lies in them. It waits for no launch.
+    pub(super) fn close_slices_of(&self, units: &HashSet<UnitName>) -> Vec<(SliceName, Vec<UnitName>)> {
+        self.rows.close_those_of(units)
+    }
+
+    /// A place for this unit.
     ///
     /// # Errors
     /// Where no pipe can be made.
-    pub(super) async fn place(&self, lifetime: Lifetime) -> Result<Place<'_>, std::io::Error> {
+    pub(super) async fn place(
+        &self,
+        unit: &UnitName,
+        lifetime: Lifetime,
+    ) -> Result<Place<'_>, std::io::Error> {
         let mut state = self.state.lock().await;
         if lifetime == Lifetime::Attached && self.tie_doubt.swap(false, Ordering::Relaxed) {
             self.check_tie(&mut state).await;
@@ -138,7 +152,7 @@ impl Placement {
             state.slices.forget();
         }
         let mut aux = Vec::new();
-        let Offer { slice, seat, new: new_slice } = state.slices.seat();
+        let Offer { slice, seat, new: new_slice } = state.slices.seat(unit);
         if new_slice.is_some() {
             aux.push(AuxUnit { name: slice.to_string(), properties: slice_properties() });
         }

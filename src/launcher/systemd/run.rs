@@ -34,6 +34,12 @@ impl SystemdRun {
         Self { shared, unit, key, referenced, discarded, seat: Mutex::new(seat) }
     }
 
+    /// The seat first: with the route the unit's name is free, and may be given a seat anew.
+    fn give_up_route(&self) {
+        drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.shared.close_route(&self.unit, self.key);
+    }
+
     async fn throw_away(&self, run: Option<InvocationId>) -> Result<(), BusError> {
         let (bus, unit) = (&self.shared.bus, self.unit.as_str());
         let there = bus.look(unit).await?.unit.invocation;
@@ -52,7 +58,7 @@ impl SystemdRun {
 
 impl Drop for SystemdRun {
     fn drop(&mut self) {
-        self.shared.close_route(&self.unit, self.key);
+        self.give_up_route();
     }
 }
 
@@ -155,8 +161,7 @@ impl ProcRun for SystemdRun {
             if !self.referenced.swap(false, Ordering::AcqRel) {
                 return;
             }
-            self.shared.close_route(&self.unit, self.key);
-            drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
+            self.give_up_route();
             // Also where the connection was lost, and the reference with it: it may be being taken anew just now.
             let (bus, unit) = (&self.shared.bus, self.unit.as_str());
             match bus.through_reconnects(|| bus.unref(unit)).await {

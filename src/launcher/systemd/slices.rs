@@ -5,12 +5,13 @@
 //! `app.slice`, which is there anyway. A slice of its own costs a lone proc a tenth of its launch; and one that stops
 //! and starts with each proc in it keeps its end from being seen for 2 ms more (measured, 252).
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 
 use crate::bus::Bus;
-use crate::id::SliceName;
+use crate::id::{SliceName, UnitName};
 use crate::spec::defaults::PROCS_PER_SLICE;
 
 /// The slices of one launcher.
@@ -19,23 +20,35 @@ pub(super) struct Slices {
     bus: Bus,
     /// Each part of it but this one is a seat in `app.slice`.
     app: Arc<()>,
-    /// The slice of its own that is being filled. Each part of it but this one is a seat in it.
+    /// The slice of its own that is being filled.
     filling: Option<Arc<SliceHold>>,
     /// How many were made.
     made: u32,
+    rows: Arc<Rows>,
 }
+
+/// The slices of its own of one launcher that are still there. It can be asked while a slice is being made.
+#[derive(Default)]
+pub(super) struct Rows(Mutex<Vec<Weak<SliceHold>>>);
 
 /// A reference on a slice. systemd stops an empty slice by itself, and would forget that it should: the reference
 /// keeps what it is in memory for the next unit in it.
 pub(super) struct SliceHold {
     name: SliceName,
     bus: Bus,
+    seats: Mutex<Seats>,
+}
+
+struct Seats {
+    taken: HashSet<UnitName>,
+    /// Whether it takes nobody any more.
+    closed: bool,
 }
 
 /// A unit's part in its slice, which keeps the slice in being.
-pub(super) struct Seat {
-    _app: Option<Arc<()>>,
-    _own: Option<Arc<SliceHold>>,
+pub(super) enum Seat {
+    App { _seats: Arc<()> },
+    Own { slice: Arc<SliceHold>, unit: UnitName },
 }
 
 /// Where a unit is to lie.
@@ -47,26 +60,34 @@ pub(super) struct Offer {
 }
 
 impl Slices {
-    pub(super) fn new(token: String, bus: Bus) -> Self {
-        Self { token, bus, app: Arc::default(), filling: None, made: 0 }
+    pub(super) fn new(token: String, bus: Bus, rows: Arc<Rows>) -> Self {
+        Self { token, bus, app: Arc::default(), filling: None, made: 0, rows }
     }
 
-    /// A seat, in a new slice where the others are full.
-    pub(super) fn seat(&mut self) -> Offer {
-        if has_room(&self.app) {
-            let seat = Seat { _app: Some(Arc::clone(&self.app)), _own: None };
+    /// A seat for this unit, in a new slice where the others are full.
+    pub(super) fn seat(&mut self, unit: &UnitName) -> Offer {
+        // Each part of it but this one is a seat.
+        if Arc::strong_count(&self.app) <= PROCS_PER_SLICE {
+            let seat = Seat::App { _seats: Arc::clone(&self.app) };
             return Offer { slice: SliceName::app(), seat, new: None };
         }
-        let filling = self.filling.as_ref().filter(|filling| has_room(filling)).map(Arc::clone);
-        let (hold, is_new) = filling.map_or_else(|| (self.new_hold(), true), |hold| (hold, false));
-        let seat = Seat { _app: None, _own: Some(Arc::clone(&hold)) };
-        Offer { slice: hold.name.clone(), seat, new: is_new.then_some(hold) }
+        if let Some(filling) = &self.filling
+            && let Some(seat) = filling.seat(unit)
+        {
+            return Offer { slice: filling.name.clone(), seat, new: None };
+        }
+        let made = self.new_hold(unit);
+        let seat = Seat::Own { slice: Arc::clone(&made), unit: unit.clone() };
+        Offer { slice: made.name.clone(), seat, new: Some(made) }
     }
 
-    fn new_hold(&mut self) -> Arc<SliceHold> {
+    fn new_hold(&mut self, first: &UnitName) -> Arc<SliceHold> {
         let name = SliceName::numbered(&self.token, self.made);
         self.made += 1;
-        Arc::new(SliceHold { name, bus: self.bus.clone() })
+        let seats = Mutex::new(Seats { taken: HashSet::from([first.clone()]), closed: false });
+        let hold = Arc::new(SliceHold { name, bus: self.bus.clone(), seats });
+        self.rows.add(&hold);
+        hold
     }
 
     /// A slice is there: it is filled from now on.
@@ -80,9 +101,58 @@ impl Slices {
     }
 }
 
-/// Whether a further unit may lie where `seats` counts the units, and one part more.
-fn has_room<T>(seats: &Arc<T>) -> bool {
-    Arc::strong_count(seats) <= PROCS_PER_SLICE
+impl Rows {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<SliceHold>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, slice: &Arc<SliceHold>) {
+        let mut rows = self.lock();
+        rows.retain(|row| row.strong_count() > 0);
+        rows.push(Arc::downgrade(slice));
+    }
+
+    /// Closes each slice in which some of `units` have a seat and nobody else has: the slices, and who sits in them.
+    pub(super) fn close_those_of(&self, units: &HashSet<UnitName>) -> Vec<(SliceName, Vec<UnitName>)> {
+        // Not under the lock, as dropping the last part of a slice does more than that.
+        let slices: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let close = |slice: &Arc<SliceHold>| Some((slice.name.clone(), slice.close_if_of(units)?));
+        slices.iter().filter_map(close).collect()
+    }
+}
+
+impl SliceHold {
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat; `None` where it takes no more.
+    fn seat(self: &Arc<Self>, unit: &UnitName) -> Option<Seat> {
+        let mut seats = self.seats();
+        if seats.closed || seats.taken.len() >= PROCS_PER_SLICE {
+            return None;
+        }
+        seats.taken.insert(unit.clone());
+        Some(Seat::Own { slice: Arc::clone(self), unit: unit.clone() })
+    }
+
+    /// Takes nobody any more if all that have a seat are among `units`, and some are: who they are.
+    fn close_if_of(&self, units: &HashSet<UnitName>) -> Option<Vec<UnitName>> {
+        let mut seats = self.seats();
+        if seats.taken.is_empty() || !seats.taken.is_subset(units) {
+            return None;
+        }
+        seats.closed = true;
+        Some(seats.taken.iter().cloned().collect())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Self::Own { slice, unit } = self {
+            slice.seats().taken.remove(unit);
+        }
+    }
 }
 
 impl Drop for SliceHold {
@@ -92,5 +162,80 @@ impl Drop for SliceHold {
             let (bus, name) = (self.bus.clone(), self.name.clone());
             runtime.spawn(async move { bus.through_reconnects(|| bus.unref(name.as_str())).await });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Connected;
+    use crate::bus::fake::Fake;
+    use crate::id::ProcId;
+
+    fn unit(number: usize) -> UnitName {
+        UnitName::for_proc(&ProcId::new(format!("web/{number}")).unwrap())
+    }
+
+    /// Slices with `app.slice` full.
+    async fn slices() -> (Slices, Arc<Rows>, Vec<Seat>) {
+        let (_, Connected { bus, .. }) = Fake::connected().await;
+        let rows = Arc::<Rows>::default();
+        let mut slices = Slices::new("k3f9".to_owned(), bus, Arc::clone(&rows));
+        let app: Vec<_> = (0..PROCS_PER_SLICE).map(|number| slices.seat(&unit(number)).seat).collect();
+        (slices, rows, app)
+    }
+
+    /// A seat, in a slice that is made at once where it has to be.
+    fn take(slices: &mut Slices, number: usize) -> (SliceName, Seat) {
+        let Offer { slice, seat, new } = slices.seat(&unit(number));
+        if let Some(new) = new {
+            slices.made(new);
+        }
+        (slice, seat)
+    }
+
+    fn close(rows: &Rows, numbers: impl IntoIterator<Item = usize>) -> Vec<SliceName> {
+        let closed = rows.close_those_of(&numbers.into_iter().map(unit).collect());
+        closed.into_iter().map(|(slice, _)| slice).collect()
+    }
+
+    #[tokio::test]
+    async fn a_slice_takes_its_number_of_units_and_the_next_one_the_rest() {
+        let (mut slices, _rows, _app) = slices().await;
+        let seated: Vec<_> = (0..=PROCS_PER_SLICE).map(|number| take(&mut slices, number)).collect();
+        assert!(seated[..PROCS_PER_SLICE].iter().all(|(slice, _)| *slice == seated[0].0));
+        assert_ne!(seated[PROCS_PER_SLICE].0, seated[0].0);
+        let (first, _) = &seated[0];
+        assert_eq!(first.as_str(), "app-procunit_k3f9x0.slice");
+    }
+
+    #[tokio::test]
+    async fn a_slice_where_somebody_else_has_a_seat_is_not_closed() {
+        let (mut slices, rows, _app) = slices().await;
+        let (slice, _first) = take(&mut slices, 100);
+        let (_, launching) = take(&mut slices, 101);
+        assert_eq!(close(&rows, [100]), []);
+        assert_eq!(take(&mut slices, 102).0, slice, "it is filled on");
+        drop(launching);
+        assert_eq!(close(&rows, [100]), [slice], "seats that were given up do not count");
+    }
+
+    #[tokio::test]
+    async fn a_closed_slice_takes_nobody_any_more() {
+        let (mut slices, rows, _app) = slices().await;
+        let (slice, _first) = take(&mut slices, 100);
+        assert_eq!(close(&rows, [100, 7]), std::slice::from_ref(&slice));
+        assert_ne!(take(&mut slices, 101).0, slice);
+    }
+
+    #[tokio::test]
+    async fn a_slice_without_a_unit_and_one_that_is_gone_are_left_alone() {
+        let (mut slices, rows, _app) = slices().await;
+        let (slice, first) = take(&mut slices, 100);
+        drop(first);
+        assert_eq!(close(&rows, [100]), []);
+        assert_eq!(take(&mut slices, 101).0, slice, "it is filled on");
+        slices.forget();
+        assert_eq!(close(&rows, [101]), []);
     }
 }

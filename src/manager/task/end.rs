@@ -6,11 +6,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Task;
-use crate::launcher::{DeliverError, Fact, Facts, Left, ProcRun, RunKey, Target};
+use crate::id::ProcId;
+use crate::launcher::{DeliverError, Fact, Facts, Left, ProcRun, RunKey, Stop, Target};
 use crate::manager::entry::{Entry, Hold};
 use crate::manager::error::{TerminateError, not_ended};
 use crate::manager::ladder::{Ladder, Rung};
-use crate::manager::message::{EndReply, Outcome};
+use crate::manager::message::{EndAnswer, EndReply, Outcome};
 use crate::manager::sweep::{Orders, Sweep, Swept};
 use crate::report::Asked;
 use crate::signal::Signal;
@@ -44,6 +45,23 @@ impl Task {
             .get_or_insert_with(|| Ladder::stop(now, grace, defaults::KILL_WAIT))
             .join_stop(now, grace);
         self.climb(key, now);
+    }
+
+    /// Every proc that is there to be ended, and where its end will be told.
+    pub(super) fn terminate_all(
+        &mut self,
+        grace: Option<Duration>,
+        reason: &str,
+    ) -> Vec<(ProcId, EndAnswer)> {
+        let entries = self.newest.iter().filter_map(|(id, key)| Some((id, *key, self.entries.get(key)?)));
+        let to_end = entries.filter(|(_, _, entry)| !entry.reaped && !entry.is_over());
+        let to_end: Vec<_> = to_end.map(|(id, key, _)| (id.clone(), key)).collect();
+        let end = |(id, key)| {
+            let (reply, answer) = oneshot::channel();
+            self.terminate(key, grace, reason.to_owned(), reply);
+            (id, answer)
+        };
+        to_end.into_iter().map(end).collect()
     }
 
     pub(super) fn kill(&mut self, key: RunKey, reply: EndReply) {
@@ -127,15 +145,37 @@ impl Task {
             entry.note_kill_sent();
         }
         let (outcomes, delivery) = (self.outcomes.0.clone(), entry.deliveries.begin());
-        tokio::spawn(async move {
-            let outcome = match rung {
-                Rung::Stop => Outcome::StopDelivered { key, result: run.stop().await },
-                Rung::Kill => Outcome::KillDelivered { key, result: run.kill().await },
-                Rung::GiveUp => Outcome::Survivors { key, pids: run.processes().await.unwrap_or_default() },
-            };
+        let tell = move |outcome| {
             let _ = outcomes.send(outcome);
             drop(delivery);
-        });
+        };
+        match rung {
+            Rung::Stop => {
+                self.stops.push(Stop::new(run, move |result| tell(Outcome::StopDelivered { key, result })));
+            }
+            Rung::Kill => {
+                // Where both are due at once, the stop signal goes out first.
+                self.send_stops();
+                tokio::spawn(async move { tell(Outcome::KillDelivered { key, result: run.kill().await }) });
+            }
+            Rung::GiveUp => {
+                tokio::spawn(async move {
+                    tell(Outcome::Survivors { key, pids: run.processes().await.unwrap_or_default() });
+                });
+            }
+        }
+    }
+
+    /// Has the stops of this turn delivered: many by the launcher, which may have a better way than one by one.
+    pub(super) fn send_stops(&mut self) {
+        match self.stops.len() {
+            0 => {}
+            1 => self.stops.drain(..).for_each(|stop| drop(tokio::spawn(stop.deliver()))),
+            _ => {
+                let (launcher, stops) = (Arc::clone(&self.launcher), std::mem::take(&mut self.stops));
+                tokio::spawn(async move { launcher.stop_many(stops).await });
+            }
+        }
     }
 
     pub(super) fn on_delivered(&mut self, key: RunKey, result: Result<(), DeliverError>, rung: Rung) {

@@ -27,7 +27,7 @@ use super::message::{Command, Outcome};
 use super::sweep::Orders;
 use super::turns::{Turn, Turns};
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey};
+use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey, Stop};
 use crate::spec::{Lifetime, ProcSpec};
 
 type SpawnReply = oneshot::Sender<Result<ProcHandle, LaunchError>>;
@@ -52,6 +52,8 @@ pub(in crate::manager) struct Task {
     /// Launches whose id is over and not settled yet: they follow when it is.
     queued: HashMap<RunKey, Vec<Queued>>,
     deadlines: BTreeSet<(Instant, RunKey)>,
+    /// What came due of stop signals in this turn: they go out together.
+    stops: Vec<Stop>,
     /// Runs that are over and still held.
     backlog: Backlog,
     /// Settled runs, oldest first: the exit records.
@@ -87,6 +89,7 @@ impl Task {
             adopting: HashMap::new(),
             queued: HashMap::new(),
             deadlines: BTreeSet::new(),
+            stops: Vec::new(),
             backlog: Backlog::default(),
             settled: VecDeque::new(),
             exit_records,
@@ -113,6 +116,7 @@ impl Task {
                 },
                 () = sleep_or_never(due) => self.on_due(Instant::now()),
             }
+            self.send_stops();
         }
         self.part();
     }
@@ -133,6 +137,9 @@ impl Task {
             Command::Close { reply } => self.close(reply),
             Command::Finish { reply } => self.finish(reply),
             Command::Terminate { key, grace, reason, reply } => self.terminate(key, grace, reason, reply),
+            Command::TerminateAll { grace, reason, reply } => {
+                let _ = reply.send(self.terminate_all(grace, &reason));
+            }
             Command::Kill { key, reply } => self.kill(key, reply),
             Command::Gone { key, reply } => self.tell_when_gone(key, reply),
             Command::Signal { key, signal, to, reply } => self.signal(key, signal, to, reply),
