@@ -7,6 +7,7 @@
 
 mod chart;
 mod child;
+mod children;
 mod delays;
 mod document;
 mod exit_delay;
@@ -97,7 +98,7 @@ async fn measure(plan: &Plan, parts: &[Part]) -> anyhow::Result<Results> {
             Part::Live => live::measure(&plan.live, &mut results).await,
             Part::Delays => delays::measure(&plan.delays, &mut results).await,
             Part::Stop => stopping::measure(&plan.stop, &mut results).await,
-            Part::Native => native::measure(&plan.native, &mut results).await,
+            Part::Native => children::measure(&plan.native, &mut results).await,
             Part::Instructions if countable => instructions::measure(&plan.instructions, &mut results),
             Part::Instructions => {
                 eprintln!("not measured: instructions, which valgrind counts");
