@@ -66,7 +66,7 @@ fn text(size: u32) -> TextStyle<'static> {
 }
 
 fn heading(area: &Area, words: &str, top: i32) -> Result<(), Box<dyn std::error::Error>> {
-    Ok(area.draw(&Text::new(words.to_owned(), (24, top), text(17)))?)
+    Ok(area.draw(&Text::new(words.to_owned(), (24, top), text(16)))?)
 }
 
 /// Curves by the number of live procs, each point with the range of its rounds.
@@ -74,7 +74,7 @@ fn panel(area: &Area, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let live = points().map(|(live, _)| *live).max().unwrap_or(1);
     let top = points().map(|(_, figure)| figure.p99).fold(0.0, f64::max);
-    heading(area, &format!("{title}, by live procs (median and range)"), 14)?;
+    heading(area, &format!("{title}, by live procs (median, and least to 99th percentile)"), 14)?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(46)
         .margin_right(24)
@@ -95,8 +95,11 @@ fn panel(area: &Area, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::
         let ranges = curve.points.iter().map(|(live, figure)| [(*live, figure.min), (*live, figure.p99)]);
         chart.draw_series(ranges.map(|range| PathElement::new(range, colour.mix(0.5).stroke_width(1))))?;
     }
-    let mut legend = chart.configure_series_labels();
-    legend.position(SeriesLabelPosition::LowerLeft).label_font(text(13)).background_style(WHITE).draw()?;
+    if curves.len() > 1 {
+        let mut legend = chart.configure_series_labels();
+        let legend = legend.position(SeriesLabelPosition::LowerLeft).label_font(text(13));
+        legend.background_style(WHITE).draw()?;
+    }
     Ok(())
 }
 
@@ -126,7 +129,7 @@ impl Bar {
             Target::Nothing | Target::None => return None,
         };
         let figure = format!("{} (asked: {})", row.median(), row.asked());
-        Some(Self { name: row.what.clone(), figure, score, is_met: row.target.is_met(median) })
+        Some(Self { name: row.what.replace('`', ""), figure, score, is_met: row.target.is_met(median) })
     }
 
     fn paint(&self, area: &Area, top: i32) -> Result<(), Box<dyn std::error::Error>> {

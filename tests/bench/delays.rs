@@ -19,7 +19,7 @@ pub(crate) async fn measure(plan: &Delays, results: &mut Results) -> anyhow::Res
     }
     let figure = |at: usize| Figure::of(rounds.iter().flat_map(|round: &Round| round[at].iter().copied()));
     let row = |at: usize, target| Row {
-        what: format!("from exit to `watch()`, {} live", plan.live[at]),
+        what: format!("exit delay, {} live", plan.live[at]),
         figure: figure(at),
         unit: Unit::Millis,
         target,
@@ -31,7 +31,7 @@ pub(crate) async fn measure(plan: &Delays, results: &mut Results) -> anyhow::Res
     results.table.push(row(2, Target::None));
     let median = |round: &Round, at: usize| Figure::of(round[at].iter().copied()).median;
     results.table.push(Row {
-        what: format!("the median of that, {} live more than none", plan.live[2]),
+        what: format!("exit delay, median with {} live less median with none", plan.live[2]),
         figure: Figure::of(rounds.iter().map(|round| median(round, 2) - median(round, 0))),
         unit: Unit::Millis,
         target: Target::AtMost(2.0),
