@@ -25,7 +25,7 @@ pub struct ChildEnv {
 impl ChildEnv {
     /// The environment of this spec's proc, launched by a caller that has this environment, on this host.
     pub fn of(spec: &ProcSpec, caller: &[(OsString, OsString)], host: &str) -> Self {
-        let mut seen = inherited(spec, caller);
+        let mut seen = Self::inherited(spec, caller);
         for (name, value) in &spec.environment().changes {
             if let Some(value) = value {
                 seen.set.insert(name.clone(), value.clone());
@@ -34,6 +34,20 @@ impl ChildEnv {
             }
         }
         seen.set.extend(own(spec, host));
+        seen
+    }
+
+    /// What comes from the caller: all that can be passed, the first of several with one name, as getenv(3) reads it.
+    fn inherited(spec: &ProcSpec, caller: &[(OsString, OsString)]) -> Self {
+        let mut seen = Self { set: BTreeMap::new(), dropped: Vec::new() };
+        for (name, value) in caller.iter().filter(|(name, _)| is_inherited(&name.to_string_lossy(), spec)) {
+            match passable(name, value) {
+                Ok((name, value)) => {
+                    seen.set.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+                }
+                Err(dropped) => seen.dropped.push(dropped),
+            }
+        }
         seen
     }
 
@@ -48,20 +62,6 @@ impl ChildEnv {
         }
         Ok(())
     }
-}
-
-/// What comes from the caller: all that can be passed, the first of several with one name, as getenv(3) reads it.
-fn inherited(spec: &ProcSpec, caller: &[(OsString, OsString)]) -> ChildEnv {
-    let mut seen = ChildEnv { set: BTreeMap::new(), dropped: Vec::new() };
-    for (name, value) in caller.iter().filter(|(name, _)| is_inherited(&name.to_string_lossy(), spec)) {
-        match passable(name, value) {
-            Ok((name, value)) => {
-                seen.set.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-            }
-            Err(dropped) => seen.dropped.push(dropped),
-        }
-    }
-    seen
 }
 
 /// An entry as D-Bus can carry it and the kernel takes it, or its name as people can read it and what is wrong.

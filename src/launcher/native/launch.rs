@@ -2,51 +2,44 @@
 
 use std::ffi::CString;
 use std::io;
-use std::sync::Arc;
 
-use super::Shared;
-use super::exit_watch::ExitWatch;
-use super::follow::{Sweep, follow};
+use super::follow::Sweep;
 use super::run::NativeRun;
-use super::spawner::{Refused, Started};
+use super::spawner::{Refused, Spawner};
 use super::streams::{self, Streams};
-use super::tree::Tree;
 use crate::id::InvocationId;
 use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched};
 use crate::spec::{ChildEnv, Lifetime, ProcSpec};
 use crate::status::FailReason;
 use crate::status::exit::SetupStep;
-use crate::status::machine::Event;
 use crate::sys::caller;
 use crate::sys::child::{Image, StartError, Step};
+use crate::sys::strings::Strings;
 use crate::sys::token::random_id;
 use crate::unit::PlanNote;
 
 /// Starts it and answers when exec has succeeded; on an error nothing of it is left.
 pub(super) async fn launch(
-    shared: &Arc<Shared>,
+    spawner: &Spawner,
     spec: &ProcSpec,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
     refuse_what_needs_systemd(spec)?;
-    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
-    let resolved = resolve::resolve(spec, caller)?;
-    let mut environment = ChildEnv::of(spec, &resolved.caller.env, &resolved.caller.host);
+    let caller = caller::surroundings().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
+    let resolved = resolve::find(spec, &caller)?;
+    let mut environment = ChildEnv::of(spec, &caller.env, &caller.host);
     environment.check_count()?;
     let notes = notes(spec, &environment);
     let run = name_run(spec, &mut environment);
     let streams = streams::open(spec).await?;
-    let image = image(spec, resolved, environment, streams).map_err(os("putting the command together"))?;
-    let started = shared.spawner.start_child(image).await;
-    // From here on dropping the leader ends the child.
-    let Started { leader, at } = started.map_err(|refused| not_started(spec, refused))?;
-    let exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
-    facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
-    let (census, launcher) = (Arc::clone(&shared.census), shared.launcher.clone());
-    let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
+    let image = image(spec, &resolved, environment, streams).map_err(os("putting the command together"))?;
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
-    tokio::spawn(follow(Arc::clone(&tree), exit, sweep, facts));
+    let tree = spawner.start_child(image, (run, facts), sweep).await.map_err(|refused| {
+        // In the words that every launcher has for it, where it is the program that the kernel refused.
+        let flawed = refused.is_exec().then(|| resolve::check_format(&resolved, &caller).err()).flatten();
+        flawed.unwrap_or_else(|| not_started(spec, refused))
+    })?;
     Ok(Launched { notes, ..Launched::new(NativeRun::new(tree, spec.stop().signal)) })
 }
 
@@ -90,7 +83,7 @@ fn notes(spec: &ProcSpec, environment: &ChildEnv) -> Vec<String> {
 /// Where something holds a NUL byte, which a spec does not.
 fn image(
     spec: &ProcSpec,
-    resolved: Resolved,
+    resolved: &Resolved,
     mut environment: ChildEnv,
     streams: Streams,
 ) -> io::Result<Image> {
@@ -98,12 +91,14 @@ fn image(
     if let Some(stream) = streams.journal_stream.filter(|_| !removed) {
         environment.set.insert("JOURNAL_STREAM".to_owned(), stream);
     }
-    let entries = environment.set.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    let (mut argv, mut env) = (Strings::default(), Strings::default());
+    spec.argv().iter().try_for_each(|arg| argv.push(&[arg]))?;
+    environment.set.iter().try_for_each(|(name, value)| env.push(&[name, "=", value]))?;
     Ok(Image {
-        program: CString::new(resolved.program)?,
-        argv: spec.argv().iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?,
-        env: entries.collect::<Result<_, _>>()?,
-        cwd: resolved.cwd.map(CString::new).transpose()?,
+        program: CString::new(resolved.program.as_str())?,
+        argv,
+        env,
+        cwd: resolved.cwd.as_deref().map(CString::new).transpose()?,
         umask: spec.umask(),
         stdio: streams.stdio,
     })
@@ -112,7 +107,9 @@ fn image(
 fn not_started(spec: &ProcSpec, refused: Refused) -> LaunchError {
     const STARTING: &str = "starting a process";
     match refused {
-        Refused::NoThread => LaunchError::Os { doing: STARTING, source: io::Error::other(refused) },
+        Refused::NoThread | Refused::Unwatched(_) => {
+            LaunchError::Os { doing: STARTING, source: io::Error::other(refused) }
+        }
         Refused::Start(StartError::Clone(errno)) => LaunchError::Os { doing: STARTING, source: errno.into() },
         Refused::Start(StartError::GaveUp(step, errno)) => match setup_step(step) {
             Some(step) => LaunchError::Setup {

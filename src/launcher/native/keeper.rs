@@ -1,0 +1,285 @@
+//! The one thread that makes the children, sees them end, ends what they leave, and waits for them.
+//!
+//! The parent-death signal comes when the *thread* that made the child ends (prctl(2)), and a runtime's threads come
+//! and go. As nobody else waits for the children, their numbers are theirs for as long as this thread says so.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::census::Census;
+use super::ends::Ends;
+use super::follow::{Aftermath, Sweep};
+use super::leader::Leader;
+use super::spawner::{Order, Request, Spawner, Started};
+use super::tree::Tree;
+use crate::signal::Signal;
+use crate::status::Found;
+use crate::status::machine::Event;
+use crate::sys::child::{self, Stack};
+use crate::sys::poll::Bell;
+use crate::sys::processes::{self, Listed, Process};
+use crate::sys::{signals, wait};
+
+/// How often children are looked at that are to be over and of whose ends nothing may tell. They have been killed, so
+/// it is a matter of a few times.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What the thread has.
+pub(super) struct Keeper {
+    requests: Receiver<Request>,
+    /// Children to be made, in the order in which they were asked for.
+    orders: VecDeque<Box<Order>>,
+    stack: Stack,
+    /// Children that have not been waited for.
+    kept: HashMap<Pid, Kept>,
+    /// Those of them that are over.
+    over: HashMap<Pid, Aftermath>,
+    ends: Ends,
+    census: Census,
+    closed: bool,
+    /// When doomed children are looked at that SIGCHLD alone tells of.
+    impatient_at: Option<Instant>,
+}
+
+struct Kept {
+    tree: Arc<Tree>,
+    sweep: Sweep,
+}
+
+impl Keeper {
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(super) fn new(requests: Receiver<Request>, watched_max: usize) -> Result<Self, Errno> {
+        Ok(Self {
+            requests,
+            orders: VecDeque::new(),
+            stack: Stack::new(),
+            kept: HashMap::new(),
+            over: HashMap::new(),
+            ends: Ends::new(watched_max)?,
+            census: Census::default(),
+            closed: false,
+            impatient_at: None,
+        })
+    }
+
+    pub(super) fn bell(&self) -> Arc<Bell> {
+        self.ends.bell()
+    }
+
+    /// What the thread does. One child is made in each turn: an end is not told later than after that.
+    pub(super) fn run(mut self, spawner: &Spawner) {
+        if let Err(errno) = signals::block_all() {
+            // Without requests to serve, every launch is refused.
+            return tracing::error!(%errno, "the thread that starts children cannot block signals");
+        }
+        while !self.is_done() {
+            let patience = self.patience();
+            for leader in self.ends.wait(patience) {
+                self.on_end(leader);
+            }
+            self.take_requests();
+            self.look_out();
+            self.look_if_due();
+            self.start_next(spawner);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.closed && self.kept.is_empty()
+    }
+
+    /// How long there is nothing to do unless somebody calls. What was asked before that can be told is taken first.
+    fn patience(&mut self) -> Option<Duration> {
+        self.ends.arm();
+        self.take_requests();
+        if !self.orders.is_empty() || self.is_done() {
+            return Some(Duration::ZERO);
+        }
+        let now = Instant::now();
+        let due = [self.look_at(now), self.ends.due_at(now), self.impatient_at.map(|at| at.max(now))];
+        due.into_iter().flatten().min().map(|due| due.saturating_duration_since(now))
+    }
+
+    /// When a look at all processes is to be made.
+    fn look_at(&self, now: Instant) -> Option<Instant> {
+        let asked = self.census.is_asked().then_some(now);
+        let wanted = self.over.values().map(Aftermath::look_at).chain(asked).min();
+        wanted.map(|wanted| self.census.due_at(wanted))
+    }
+
+    /// Who has abandoned a child or closed the launcher may have taken with it what passes SIGCHLD on.
+    fn look_out(&mut self) {
+        let now = Instant::now();
+        if self.impatient_at.is_none_or(|at| at <= now) {
+            let doomed = || self.kept.values().any(|kept| kept.tree.is_doomed());
+            let impatient = self.ends.relies_on_sigchld() && doomed();
+            self.impatient_at = impatient.then(|| now + LOOK_EVERY);
+            if impatient {
+                self.ends.on_sigchld();
+            }
+        }
+    }
+
+    fn take_requests(&mut self) {
+        loop {
+            match self.requests.try_recv() {
+                Ok(request) => self.take(request),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            // Dropping the order says that the thread is going.
+            Request::Start(order) if !self.closed => self.orders.push_back(order),
+            Request::Start(_) => {}
+            Request::Look(reply) => self.census.ask(reply),
+            Request::Doomed(leader) => self.look_by_now(leader),
+            Request::Abandoned(leader) => self.abandon(leader),
+            Request::Sigchld => self.ends.on_sigchld(),
+            Request::Close => {
+                self.closed = true;
+                self.orders.clear();
+                let leaders: Vec<_> = self.kept.keys().copied().collect();
+                leaders.into_iter().for_each(|leader| self.abandon(leader));
+            }
+        }
+    }
+
+    fn look_by_now(&mut self, leader: Pid) {
+        if let Some(aftermath) = self.over.get_mut(&leader) {
+            aftermath.look_by(Instant::now());
+        }
+    }
+
+    /// Kills it, and what it leaves.
+    fn abandon(&mut self, leader: Pid) {
+        let Some(kept) = self.kept.get(&leader) else { return };
+        kept.tree.doom();
+        if !self.over.contains_key(&leader) {
+            // What goes wrong with that shows in what is left, and that is looked at.
+            let _ = kept.tree.leader().signal_group(Signal::KILL);
+        }
+        self.look_by_now(leader);
+    }
+
+    /// A leader may be over, or what one left.
+    fn on_end(&mut self, leader: Pid) {
+        let Some(kept) = self.kept.get(&leader) else { return };
+        let now = Instant::now();
+        if let Some(aftermath) = self.over.get_mut(&leader) {
+            self.ends.forget(leader);
+            return aftermath.look_by(now);
+        }
+        match kept.tree.leader().end() {
+            Ok(Some(_)) => {
+                self.ends.forget(leader);
+                self.over.insert(leader, Aftermath::new(kept.sweep, now));
+                kept.tree.tell_end();
+            }
+            Ok(None) => self.ends.on_still_there(leader, now),
+            Err(errno) => {
+                // Its number may be another's by now: nothing that goes by it is done any more.
+                tracing::warn!(pid = kept.tree.leader().number(), %errno, "somebody else has waited for this child");
+                kept.tree.tell(Event::Lost(Found::NoExitStatus));
+                self.ends.forget(leader);
+                self.kept.remove(&leader);
+            }
+        }
+    }
+
+    fn look_if_due(&mut self) {
+        let now = Instant::now();
+        if self.look_at(now).is_none_or(|due| due > now) {
+            return;
+        }
+        match self.census.look() {
+            Ok(listed) => self.look_behind(&listed, now),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at what main processes left; trying again");
+                self.over.values_mut().for_each(|aftermath| aftermath.look_again(now));
+            }
+        }
+    }
+
+    /// Looks at what all those left that are over, by a list that was begun after their ends were told.
+    fn look_behind(&mut self, listed: &[Listed], now: Instant) {
+        let mut left: HashMap<Pid, Vec<Pid>> = HashMap::new();
+        for listed in listed.iter().filter(|listed| self.over.contains_key(&listed.session)) {
+            if listed.pid != listed.session {
+                left.entry(listed.session).or_default().push(listed.pid);
+            }
+        }
+        let over: Vec<_> = self.over.keys().copied().collect();
+        for leader in over {
+            let left = left.remove(&leader).unwrap_or_default();
+            match processes::in_session(leader, &left) {
+                Ok(left) if left.is_empty() => self.let_go(leader, now),
+                Ok(left) => self.sweep(leader, &left, now),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look at what a main process left; trying again");
+                    self.over.entry(leader).and_modify(|aftermath| aftermath.look_again(now));
+                }
+            }
+        }
+    }
+
+    /// Nothing is left of it.
+    fn let_go(&mut self, leader: Pid, now: Instant) {
+        let Some(kept) = self.kept.get(&leader) else { return };
+        if kept.tree.reap() {
+            kept.tree.tell(Event::TreeGone);
+            self.ends.forget(leader);
+            self.over.remove(&leader);
+            self.kept.remove(&leader);
+        } else if let Some(aftermath) = self.over.get_mut(&leader) {
+            // Its number is being used. That is over in a moment, and the census has its rest meanwhile.
+            aftermath.look_by(now);
+        }
+    }
+
+    fn sweep(&mut self, leader: Pid, left: &[Process], now: Instant) {
+        let (Some(kept), Some(aftermath)) = (self.kept.get(&leader), self.over.get_mut(&leader)) else {
+            return;
+        };
+        let sent = aftermath.on_left(kept.tree.is_doomed(), now);
+        for &signal in sent {
+            // What cannot be signalled stays, and is seen to stay.
+            let _ = kept.tree.leader().signal_group(signal);
+        }
+        kept.tree.signal_outside(left, sent);
+        if let Some(first) = left.first() {
+            self.ends.watch_left(leader, first.pid);
+        }
+    }
+
+    fn start_next(&mut self, spawner: &Spawner) {
+        let Some(order) = self.orders.pop_front() else { return };
+        // Who asked has gone away.
+        if order.reply.is_closed() {
+            return;
+        }
+        let Order { image, run, facts, sweep, reply } = *order;
+        let at = SystemTime::now();
+        let made = child::start(&image, &mut self.stack, self.ends.may_watch());
+        // Who reads its output waits for the end of that: no copy stays here.
+        drop(image);
+        let answer = made.map(|made| {
+            let leader = Leader::new(made.pid, wait::own_max_resident());
+            facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
+            let tree = Arc::new(Tree::new(leader, facts, spawner.clone()));
+            let is_watched = self.ends.watch(made.pid, made.pidfd);
+            self.kept.insert(made.pid, Kept { tree: Arc::clone(&tree), sweep });
+            Started::new(tree, !is_watched)
+        });
+        // Who asked may go away now: the child then goes with the answer.
+        let _ = reply.send(answer);
+    }
+}

@@ -1,0 +1,51 @@
+//! Strings as exec takes them.
+
+use std::ffi::{CString, NulError, c_char};
+use std::ptr;
+
+/// Many strings in one place, each with a NUL behind it.
+#[derive(Default)]
+pub(crate) struct Strings {
+    bytes: Vec<u8>,
+    /// Where each begins.
+    starts: Vec<usize>,
+}
+
+impl Strings {
+    /// Adds the string that these parts make together.
+    ///
+    /// # Errors
+    /// Where one of them holds a NUL byte; nothing is added then.
+    pub(crate) fn push(&mut self, parts: &[&str]) -> Result<(), NulError> {
+        if let Some(flawed) = parts.iter().find(|part| part.as_bytes().contains(&0)) {
+            return CString::new(*flawed).map(drop);
+        }
+        self.starts.push(self.bytes.len());
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+        self.bytes.push(0);
+        Ok(())
+    }
+
+    /// Where each is, and a null pointer. They are good while `self` is neither changed nor dropped.
+    pub(super) fn pointers(&self) -> Vec<*const c_char> {
+        let pointers = self.starts.iter().map(|start| self.bytes[*start..].as_ptr().cast());
+        pointers.chain([ptr::null()]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_and_strings_kept_apart() {
+        let mut strings = Strings::default();
+        strings.push(&["A", "=", "b"]).unwrap();
+        strings.push(&[""]).unwrap();
+        assert!(strings.push(&["c", "d\0"]).is_err());
+        assert_eq!(strings.bytes, b"A=b\0\0");
+        let pointers = strings.pointers();
+        let begin: *const c_char = strings.bytes.as_ptr().cast();
+        assert_eq!(pointers, [begin, begin.wrapping_add(4), ptr::null()]);
+    }
+}
