@@ -29,8 +29,8 @@ pub(crate) struct Image {
     pub(crate) program: CString,
     /// The whole argument vector.
     pub(crate) argv: Strings,
-    /// The whole environment, `NAME=VALUE` each.
-    pub(crate) env: Strings,
+    /// The whole environment, `NAME=VALUE` each: what it has in common with others, and what is its own.
+    pub(crate) env: (Arc<Strings>, Strings),
     /// The working directory; the parent's where there is none.
     pub(crate) cwd: Option<CString>,
     /// The file mode creation mask; the parent's where there is none.
@@ -109,8 +109,8 @@ pub(crate) enum Step {
 pub(crate) fn start(image: &Image, stack: &mut Stack, with_pidfd: bool) -> Result<Made, StartError> {
     let memory = Memory {
         image,
-        argv: image.argv.pointers(),
-        env: image.env.pointers(),
+        argv: Strings::pointers(&[&image.argv]),
+        env: Strings::pointers(&[&image.env.0, &image.env.1]),
         parent: getpid(),
         open_files: descriptors::limit(),
         gave_up: Cell::new(None),

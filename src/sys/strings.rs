@@ -26,10 +26,29 @@ impl Strings {
         Ok(())
     }
 
-    /// Where each is, and a null pointer. They are good while `self` is neither changed nor dropped.
-    pub(super) fn pointers(&self) -> Vec<*const c_char> {
-        let pointers = self.starts.iter().map(|start| self.bytes[*start..].as_ptr().cast());
-        pointers.chain([ptr::null()]).collect()
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Each, without its NUL.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.starts.iter().map(|start| {
+            let rest = &self.bytes[*start..];
+            &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())]
+        })
+    }
+
+    /// Where each of several of these is, and a null pointer. They are good while none of those is changed or dropped.
+    pub(super) fn pointers(all: &[&Self]) -> Vec<*const c_char> {
+        let mut pointers = Vec::with_capacity(all.iter().map(|strings| strings.count()).sum::<usize>() + 1);
+        for strings in all {
+            pointers
+                .extend(strings.starts.iter().map(|start| strings.bytes[*start..].as_ptr().cast::<c_char>()));
+        }
+        pointers.push(ptr::null());
+        pointers
     }
 }
 
@@ -44,7 +63,7 @@ mod tests {
         strings.push(&[""]).unwrap();
         assert!(strings.push(&["c", "d\0"]).is_err());
         assert_eq!(strings.bytes, b"A=b\0\0");
-        let pointers = strings.pointers();
+        let pointers = Strings::pointers(&[&strings]);
         let begin: *const c_char = strings.bytes.as_ptr().cast();
         assert_eq!(pointers, [begin, begin.wrapping_add(4), ptr::null()]);
     }

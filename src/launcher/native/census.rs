@@ -10,7 +10,7 @@ use crate::sys::processes::{Listed, Listing};
 
 /// From one look to the next, at the least: what is asked meanwhile shares that. A look at a hundred processes takes
 /// 0.1 ms, one at 5,000 takes 5 ms (measured); after a long one the rest is as long.
-const REST: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(4);
 
 /// Looks at all processes.
 #[derive(Default)]

@@ -1,8 +1,9 @@
 //! One launch, from spec to exec.
 
-use std::ffi::CString;
+use std::ffi::{CString, NulError};
 use std::io;
 
+use super::environment::{Environment, Environments};
 use super::follow::Sweep;
 use super::run::NativeRun;
 use super::spawner::{Refused, Spawner};
@@ -21,19 +22,20 @@ use crate::unit::PlanNote;
 
 /// Starts it and answers when exec has succeeded; on an error nothing of it is left.
 pub(super) async fn launch(
-    spawner: &Spawner,
+    (spawner, environments): (&Spawner, &Environments),
     spec: &ProcSpec,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
     refuse_what_needs_systemd(spec)?;
     let caller = caller::surroundings().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
     let resolved = resolve::find(spec, &caller)?;
-    let mut environment = ChildEnv::of(spec, &caller.env, &caller.host);
-    environment.check_count()?;
+    let nul = |error: NulError| os("putting the command together")(error.into());
+    let mut environment = environments.of(spec, &caller).map_err(nul)?;
+    ChildEnv::check_count_of(environment.count())?;
     let notes = notes(spec, &environment);
-    let run = name_run(spec, &mut environment);
+    let run = name_run(spec, &mut environment).map_err(nul)?;
     let streams = streams::open(spec).await?;
-    let image = image(spec, &resolved, environment, streams).map_err(os("putting the command together"))?;
+    let image = image(spec, &resolved, environment, streams).map_err(nul)?;
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
     let tree = spawner.start_child(image, (run, facts), sweep).await.map_err(|refused| {
         // In the words that every launcher has for it, where it is the program that the kernel refused.
@@ -48,14 +50,14 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
 }
 
 /// What systemd gives each run of a service, under the name that it has there (systemd.exec(5)).
-fn name_run(spec: &ProcSpec, environment: &mut ChildEnv) -> Option<InvocationId> {
+fn name_run(spec: &ProcSpec, environment: &mut Environment) -> Result<Option<InvocationId>, NulError> {
     const NAME: &str = "INVOCATION_ID";
-    let run = InvocationId::from_bytes(&random_id())?;
+    let run = InvocationId::from_bytes(&random_id());
     // Who removes it does not see it.
-    if !spec.environment().changes.contains_key(NAME) {
-        environment.set.insert(NAME.to_owned(), run.to_string());
+    if let Some(run) = run.filter(|_| !spec.environment().changes.contains_key(NAME)) {
+        environment.own.push(&[NAME, "=", &run.to_string()])?;
     }
-    Some(run)
+    Ok(run)
 }
 
 fn refuse_what_needs_systemd(spec: &ProcSpec) -> Result<(), LaunchError> {
@@ -71,10 +73,10 @@ fn refuse_what_needs_systemd(spec: &ProcSpec) -> Result<(), LaunchError> {
     }
 }
 
-fn notes(spec: &ProcSpec, environment: &ChildEnv) -> Vec<String> {
+fn notes(spec: &ProcSpec, environment: &Environment) -> Vec<String> {
     let (stop, dropped) = (spec.stop(), &environment.dropped);
     let cut = PlanNote::StopTimeoutCut { asked: stop.asked(), backstop: stop.backstop };
-    let left_out = PlanNote::EnvironmentDropped(dropped.clone());
+    let left_out = PlanNote::EnvironmentDropped(dropped.to_vec());
     let told = [(!dropped.is_empty()).then_some(left_out), stop.is_cut().then_some(cut)];
     told.into_iter().flatten().map(|note| note.to_string()).collect()
 }
@@ -84,20 +86,19 @@ fn notes(spec: &ProcSpec, environment: &ChildEnv) -> Vec<String> {
 fn image(
     spec: &ProcSpec,
     resolved: &Resolved,
-    mut environment: ChildEnv,
+    mut environment: Environment,
     streams: Streams,
-) -> io::Result<Image> {
+) -> Result<Image, NulError> {
     let removed = spec.environment().changes.contains_key("JOURNAL_STREAM");
     if let Some(stream) = streams.journal_stream.filter(|_| !removed) {
-        environment.set.insert("JOURNAL_STREAM".to_owned(), stream);
+        environment.own.push(&["JOURNAL_STREAM=", &stream])?;
     }
-    let (mut argv, mut env) = (Strings::default(), Strings::default());
+    let mut argv = Strings::default();
     spec.argv().iter().try_for_each(|arg| argv.push(&[arg]))?;
-    environment.set.iter().try_for_each(|(name, value)| env.push(&[name, "=", value]))?;
     Ok(Image {
         program: CString::new(resolved.program.as_str())?,
         argv,
-        env,
+        env: (environment.inherited, environment.own),
         cwd: resolved.cwd.as_deref().map(CString::new).transpose()?,
         umask: spec.umask(),
         stdio: streams.stdio,

@@ -6,6 +6,7 @@
 
 mod census;
 mod ends;
+mod environment;
 mod follow;
 mod keeper;
 mod launch;
@@ -15,6 +16,7 @@ mod spawner;
 mod streams;
 mod tree;
 
+use self::environment::Environments;
 use self::spawner::Spawner;
 use super::{
     AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
@@ -36,6 +38,7 @@ use crate::spec::ProcSpec;
 /// that it takes is lost.
 pub struct NativeLauncher {
     spawner: Spawner,
+    environments: Environments,
 }
 
 impl NativeLauncher {
@@ -47,7 +50,7 @@ impl NativeLauncher {
     /// # Errors
     /// [`LaunchError::Os`] where there is no thread to be had, or no descriptor to wait by.
     pub fn new() -> Result<Self, LaunchError> {
-        Ok(Self { spawner: Spawner::start(usize::MAX)? })
+        Ok(Self { spawner: Spawner::start(usize::MAX)?, environments: Environments::default() })
     }
 }
 
@@ -63,7 +66,7 @@ impl ProcLauncher for NativeLauncher {
     }
 
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
-        Box::pin(async move { launch::launch(&self.spawner, &spec, facts).await })
+        Box::pin(async move { launch::launch((&self.spawner, &self.environments), &spec, facts).await })
     }
 
     /// Nobody's child can be taken over.

@@ -208,7 +208,7 @@ mod tests {
         Image {
             program: CString::new("/bin/sh").unwrap(),
             argv,
-            env: Strings::default(),
+            env: Default::default(),
             cwd: None,
             umask: None,
             stdio: [Stream::Null, Stream::Null, Stream::Null],
