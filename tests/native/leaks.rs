@@ -2,11 +2,7 @@
 
 use std::fs;
 
-use crate::common::{end_of, manager, play, plays, sh, spec, until, within};
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
+use crate::common::{descriptors, end_of, manager, play, plays, sh, spec, until, within};
 
 /// Children of any thread of this process, zombies included.
 fn children() -> String {

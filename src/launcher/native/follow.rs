@@ -22,6 +22,7 @@ pub(super) struct Sweep {
 /// (service.c, `SERVICE_FINAL_SIGTERM`).
 #[derive(Debug)]
 pub(super) struct Aftermath {
+    place: u64,
     asks: [Signal; 2],
     asked: bool,
     kill_at: Instant,
@@ -29,10 +30,15 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
-    /// The main process is over, and has not been looked behind.
-    pub(super) fn new(sweep: Sweep, now: Instant) -> Self {
+    /// The main process is over, the `place`th to be, and has not been looked behind.
+    pub(super) fn new(sweep: Sweep, place: u64, now: Instant) -> Self {
         let asks = [sweep.signal, Signal::CONT];
-        Self { asks, asked: false, kill_at: now + sweep.backstop, look_at: now }
+        Self { place, asks, asked: false, kill_at: now + sweep.backstop, look_at: now }
+    }
+
+    /// Its place among the ends: what goes at the same time goes in that order.
+    pub(super) fn place(&self) -> u64 {
+        self.place
     }
 
     /// When it is to be looked at.
@@ -69,7 +75,7 @@ mod tests {
     const BACKSTOP: Duration = Duration::from_secs(1);
 
     fn aftermath(now: Instant) -> Aftermath {
-        Aftermath::new(Sweep { signal: Signal::INT, backstop: BACKSTOP }, now)
+        Aftermath::new(Sweep { signal: Signal::INT, backstop: BACKSTOP }, 0, now)
     }
 
     #[test]

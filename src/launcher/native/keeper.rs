@@ -39,6 +39,8 @@ pub(super) struct Keeper {
     kept: HashMap<Pid, Kept>,
     /// Those of them that are over.
     over: HashMap<Pid, Aftermath>,
+    /// How many ends were told.
+    ended: u64,
     ends: Ends,
     census: Census,
     closed: bool,
@@ -61,6 +63,7 @@ impl Keeper {
             stack: Stack::new(),
             kept: HashMap::new(),
             over: HashMap::new(),
+            ended: 0,
             ends: Ends::new(watched_max)?,
             census: Census::default(),
             closed: false,
@@ -108,9 +111,12 @@ impl Keeper {
 
     /// When a look at all processes is to be made.
     fn look_at(&self, now: Instant) -> Option<Instant> {
-        let asked = self.census.is_asked().then_some(now);
-        let wanted = self.over.values().map(Aftermath::look_at).chain(asked).min();
-        wanted.map(|wanted| self.census.due_at(wanted))
+        let asked = self.census.is_asked().then(|| self.census.due_at(now, true));
+        let due = |(leader, aftermath): (&Pid, &Aftermath)| {
+            let is_awaited = self.kept.get(leader).is_some_and(|kept| kept.tree.is_awaited());
+            self.census.due_at(aftermath.look_at(), is_awaited)
+        };
+        self.over.iter().map(due).chain(asked).min()
     }
 
     /// Who has abandoned a child or closed the launcher may have taken with it what passes SIGCHLD on.
@@ -181,7 +187,8 @@ impl Keeper {
         match kept.tree.leader().end() {
             Ok(Some(_)) => {
                 self.ends.forget(leader);
-                self.over.insert(leader, Aftermath::new(kept.sweep, now));
+                self.over.insert(leader, Aftermath::new(kept.sweep, self.ended, now));
+                self.ended += 1;
                 kept.tree.tell_end();
             }
             Ok(None) => self.ends.on_still_there(leader, now),
@@ -217,8 +224,10 @@ impl Keeper {
                 left.entry(listed.session).or_default().push(listed.pid);
             }
         }
-        let over: Vec<_> = self.over.keys().copied().collect();
-        for leader in over {
+        let mut over: Vec<_> =
+            self.over.iter().map(|(leader, aftermath)| (aftermath.place(), *leader)).collect();
+        over.sort_unstable();
+        for (_, leader) in over {
             let left = left.remove(&leader).unwrap_or_default();
             match processes::in_session(leader, &left) {
                 Ok(left) if left.is_empty() => self.let_go(leader, now),

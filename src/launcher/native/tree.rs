@@ -31,12 +31,22 @@ pub(super) struct Tree {
     deliveries: RwLock<()>,
     /// Whether nothing of it is to be left, whatever is forked meanwhile: SIGKILL is wanted, or its launcher is gone.
     doomed: AtomicBool,
+    /// Whether somebody waits until nothing of it is left: it was asked to end.
+    awaited: AtomicBool,
 }
 
 impl Tree {
     pub(super) fn new(leader: Leader, facts: Facts, spawner: Spawner) -> Self {
         let (end_told, deliveries) = (Mutex::new(false), RwLock::new(()));
-        Self { leader, facts, spawner, end_told, deliveries, doomed: AtomicBool::new(false) }
+        Self {
+            leader,
+            facts,
+            spawner,
+            end_told,
+            deliveries,
+            doomed: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn leader(&self) -> &Leader {
@@ -119,6 +129,7 @@ impl Tree {
     /// # Errors
     /// As [`Self::signal`].
     pub(super) async fn stop(&self, sent: &[Signal]) -> Result<(), DeliverError> {
+        self.awaited.store(true, Ordering::SeqCst);
         self.deliver(sent, true).await
     }
 
@@ -172,6 +183,10 @@ impl Tree {
     /// From now on nothing of it is to be left, once its leader is over.
     pub(super) fn doom(&self) {
         self.doomed.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::SeqCst) || self.is_doomed()
     }
 
     pub(super) fn is_doomed(&self) -> bool {
