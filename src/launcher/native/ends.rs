@@ -57,13 +57,14 @@ impl Ends {
     }
 
     /// Whether one more may be watched by a descriptor: half of those that this process can have are others' to use.
-    pub(super) fn may_watch(&self) -> bool {
+    fn may_watch(&self) -> bool {
         let half = usize::try_from(descriptors::limit() / 2).unwrap_or(0);
         self.watched.len() < self.watched_max.min(half)
     }
 
     /// Watches a child. False where only SIGCHLD tells of its end.
     pub(super) fn watch(&mut self, child: Pid, fd: Option<OwnedFd>) -> bool {
+        let fd = fd.filter(|_| self.may_watch());
         let is_watched = fd.is_some_and(|fd| self.watch_by(child, fd));
         if !is_watched {
             self.by_sigchld.insert(child);

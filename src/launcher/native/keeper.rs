@@ -1,12 +1,11 @@
-//! The one thread that makes the children, sees them end, ends what they leave, and waits for them.
+//! The one thread that sees children end, ends what they leave, and waits for them: all of them.
 //!
-//! The parent-death signal comes when the *thread* that made the child ends (prctl(2)), and a runtime's threads come
-//! and go. As nobody else waits for the children, their numbers are theirs for as long as this thread says so.
+//! As nobody else waits for them, their numbers are theirs for as long as this thread says so.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -15,15 +14,15 @@ use super::census::Census;
 use super::ends::Ends;
 use super::follow::{Aftermath, Sweep};
 use super::leader::Leader;
-use super::spawner::{Order, Request, Spawner, Started};
+use super::maker::{Born, Call, Terms};
+use super::spawner::{Request, Spawner, Started};
 use super::tree::Tree;
 use crate::signal::Signal;
 use crate::status::Found;
 use crate::status::machine::Event;
-use crate::sys::child::{self, Stack};
 use crate::sys::poll::Bell;
 use crate::sys::processes::{self, Listed, Process};
-use crate::sys::{signals, wait};
+use crate::sys::signals;
 
 /// How often children are looked at that are to be over and of whose ends nothing may tell. They have been killed, so
 /// it is a matter of a few times.
@@ -32,9 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What the thread has.
 pub(super) struct Keeper {
     requests: Receiver<Request>,
-    /// Children to be made, in the order in which they were asked for.
-    orders: VecDeque<Box<Order>>,
-    stack: Stack,
+    /// To the thread that makes them, which ends before this one.
+    calls: Sender<Call>,
     /// Children that have not been waited for.
     kept: HashMap<Pid, Kept>,
     /// Those of them that are over.
@@ -44,6 +42,8 @@ pub(super) struct Keeper {
     ends: Ends,
     census: Census,
     closed: bool,
+    /// Whether no more are made.
+    no_more: bool,
     /// When doomed children are looked at that SIGCHLD alone tells of.
     impatient_at: Option<Instant>,
 }
@@ -56,17 +56,20 @@ struct Kept {
 impl Keeper {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
-    pub(super) fn new(requests: Receiver<Request>, watched_max: usize) -> Result<Self, Errno> {
+    pub(super) fn new(
+        (requests, calls): (Receiver<Request>, Sender<Call>),
+        watched_max: usize,
+    ) -> Result<Self, Errno> {
         Ok(Self {
             requests,
-            orders: VecDeque::new(),
-            stack: Stack::new(),
+            calls,
             kept: HashMap::new(),
             over: HashMap::new(),
             ended: 0,
             ends: Ends::new(watched_max)?,
             census: Census::default(),
             closed: false,
+            no_more: false,
             impatient_at: None,
         })
     }
@@ -75,33 +78,31 @@ impl Keeper {
         self.ends.bell()
     }
 
-    /// What the thread does. One child is made in each turn: an end is not told later than after that.
+    /// What the thread does.
     pub(super) fn run(mut self, spawner: &Spawner) {
         if let Err(errno) = signals::block_all() {
-            // Without requests to serve, every launch is refused.
-            return tracing::error!(%errno, "the thread that starts children cannot block signals");
+            tracing::debug!(%errno, "this process's signals may be handled by the thread that keeps children");
         }
         while !self.is_done() {
-            let patience = self.patience();
+            let patience = self.patience(spawner);
             for leader in self.ends.wait(patience) {
                 self.on_end(leader);
             }
-            self.take_requests();
+            self.take_requests(spawner);
             self.look_out();
             self.look_if_due();
-            self.start_next(spawner);
         }
     }
 
     fn is_done(&self) -> bool {
-        self.closed && self.kept.is_empty()
+        self.no_more && self.kept.is_empty()
     }
 
     /// How long there is nothing to do unless somebody calls. What was asked before that can be told is taken first.
-    fn patience(&mut self) -> Option<Duration> {
+    fn patience(&mut self, spawner: &Spawner) -> Option<Duration> {
         self.ends.arm();
-        self.take_requests();
-        if !self.orders.is_empty() || self.is_done() {
+        self.take_requests(spawner);
+        if self.is_done() {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
@@ -132,31 +133,30 @@ impl Keeper {
         }
     }
 
-    fn take_requests(&mut self) {
-        loop {
-            match self.requests.try_recv() {
-                Ok(request) => self.take(request),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            }
+    fn take_requests(&mut self, spawner: &Spawner) {
+        while let Ok(request) = self.requests.try_recv() {
+            self.take(request, spawner);
         }
     }
 
-    fn take(&mut self, request: Request) {
+    fn take(&mut self, request: Request, spawner: &Spawner) {
         match request {
-            // Dropping the order says that the thread is going.
-            Request::Start(order) if !self.closed => self.orders.push_back(order),
-            Request::Start(_) => {}
+            Request::Born(born) => self.keep(*born, spawner),
+            Request::NoMore => self.no_more = true,
             Request::Look(reply) => self.census.ask(reply),
             Request::Doomed(leader) => self.look_by_now(leader),
             Request::Abandoned(leader) => self.abandon(leader),
             Request::Sigchld => self.ends.on_sigchld(),
-            Request::Close => {
-                self.closed = true;
-                self.orders.clear();
-                let leaders: Vec<_> = self.kept.keys().copied().collect();
-                leaders.into_iter().for_each(|leader| self.abandon(leader));
-            }
+            Request::Close => self.close(),
         }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        // Where the thread is gone, no more are made either.
+        self.no_more |= self.calls.send(Call::End).is_err();
+        let leaders: Vec<_> = self.kept.keys().copied().collect();
+        leaders.into_iter().for_each(|leader| self.abandon(leader));
     }
 
     fn look_by_now(&mut self, leader: Pid) {
@@ -269,26 +269,17 @@ impl Keeper {
         }
     }
 
-    fn start_next(&mut self, spawner: &Spawner) {
-        let Some(order) = self.orders.pop_front() else { return };
-        // Who asked has gone away.
-        if order.reply.is_closed() {
-            return;
+    fn keep(&mut self, Born { made, at, own_max_resident, terms }: Born, spawner: &Spawner) {
+        let Terms { run, facts, sweep, reply } = terms;
+        let leader = Leader::new(made.pid, own_max_resident);
+        facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
+        let tree = Arc::new(Tree::new(leader, facts, spawner.clone()));
+        let is_watched = self.ends.watch(made.pid, made.pidfd);
+        self.kept.insert(made.pid, Kept { tree: Arc::clone(&tree), sweep });
+        if self.closed {
+            self.abandon(made.pid);
         }
-        let Order { image, run, facts, sweep, reply } = *order;
-        let at = SystemTime::now();
-        let made = child::start(&image, &mut self.stack, self.ends.may_watch());
-        // Who reads its output waits for the end of that: no copy stays here.
-        drop(image);
-        let answer = made.map(|made| {
-            let leader = Leader::new(made.pid, wait::own_max_resident());
-            facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
-            let tree = Arc::new(Tree::new(leader, facts, spawner.clone()));
-            let is_watched = self.ends.watch(made.pid, made.pidfd);
-            self.kept.insert(made.pid, Kept { tree: Arc::clone(&tree), sweep });
-            Started::new(tree, !is_watched)
-        });
         // Who asked may go away now: the child then goes with the answer.
-        let _ = reply.send(answer);
+        let _ = reply.send(Ok(Started::new(tree, !is_watched)));
     }
 }

@@ -11,6 +11,7 @@ mod follow;
 mod keeper;
 mod launch;
 mod leader;
+mod maker;
 mod run;
 mod spawner;
 mod streams;
@@ -26,9 +27,9 @@ use crate::spec::ProcSpec;
 
 /// Starts procs as children of this process.
 ///
-/// A thread of its own makes them, sees them end and waits for them, and the kernel kills the main process of each
-/// when that thread ends: at the latest with this process, however that ends. Dropping the launcher kills what is
-/// left of its procs.
+/// A thread of its own makes them, and the kernel kills the main process of each when that thread ends: at the
+/// latest with this process, however that ends. Another one sees all of them end, and waits for them. Dropping the
+/// launcher kills what is left of its procs.
 ///
 /// A live proc takes one descriptor of this process. Where half of those that it may have (`RLIMIT_NOFILE`, the soft
 /// limit) are taken that way, more procs take none: SIGCHLD tells of their ends, at the cost of a look at each of
@@ -42,13 +43,14 @@ pub struct NativeLauncher {
 }
 
 impl NativeLauncher {
-    /// Starts the thread that makes the children. It ends when the launcher and everything it started is gone.
+    /// Starts the threads that make the children and see them end. They end when the launcher and everything that it
+    /// started is gone.
     ///
     /// Where this process ignores SIGCHLD, as it does when its parent did, the default is put back: there would be
     /// no exit status of any child otherwise.
     ///
     /// # Errors
-    /// [`LaunchError::Os`] where there is no thread to be had, or no descriptor to wait by.
+    /// [`LaunchError::Os`] where there are no threads to be had, or no descriptor to wait by.
     pub fn new() -> Result<Self, LaunchError> {
         Ok(Self { spawner: Spawner::start(usize::MAX)?, environments: Environments::default() })
     }

@@ -1,4 +1,4 @@
-//! The way to the thread that keeps the children (`keeper`), for everybody else.
+//! The way to the two threads that make the children (`maker`) and keep them (`keeper`).
 
 use std::future::Future;
 use std::io;
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::follow::Sweep;
 use super::keeper::Keeper;
+use super::maker::{self, Born, Call, Order, Terms};
 use super::tree::Tree;
 use crate::id::InvocationId;
 use crate::launcher::{Facts, LaunchError};
@@ -21,20 +22,25 @@ use crate::sys::poll::Bell;
 use crate::sys::processes::Listed;
 use crate::sys::signals;
 
-/// The way to the thread, which ends when it was told to let go and nothing is left of what it started.
+/// The way to the threads, which end when they were told to let go and nothing is left of what was started.
 #[derive(Clone)]
 pub(super) struct Spawner(Arc<Line>);
 
 struct Line {
+    calls: Sender<Call>,
     requests: Sender<Request>,
     bell: Arc<Bell>,
     /// Whether somebody tells the thread of each SIGCHLD.
     heeds_sigchld: AtomicBool,
+    closed: AtomicBool,
 }
 
+/// What the thread is asked that keeps the children.
 pub(super) enum Request {
-    /// Start a child.
-    Start(Box<Order>),
+    /// Keep a child.
+    Born(Box<Born>),
+    /// No more children are made.
+    NoMore,
     /// Tell which processes there are, as of a moment after this.
     Look(oneshot::Sender<Result<Arc<[Listed]>, nix::errno::Errno>>),
     /// A tree is doomed: what is left of it is looked at now.
@@ -45,16 +51,6 @@ pub(super) enum Request {
     Sigchld,
     /// Kill what there is, and end when nothing is left of it.
     Close,
-}
-
-/// A child to be made.
-pub(super) struct Order {
-    pub(super) image: Image,
-    /// The run that it is.
-    pub(super) run: Option<InvocationId>,
-    pub(super) facts: Facts,
-    pub(super) sweep: Sweep,
-    pub(super) reply: oneshot::Sender<Result<Started, StartError>>,
 }
 
 /// A child that has reached exec. Dropped before somebody takes it, it is killed.
@@ -86,7 +82,7 @@ impl Refused {
 }
 
 impl Spawner {
-    /// Starts the thread. `watched_max` bounds the children that are watched by a descriptor each.
+    /// Starts the threads. `watched_max` bounds the children that are watched by a descriptor each.
     pub(super) fn start(watched_max: usize) -> Result<Self, LaunchError> {
         let os = |doing, source| LaunchError::Os { doing, source };
         if signals::keep_exit_statuses().map_err(|errno| os("looking at SIGCHLD", errno.into()))? {
@@ -94,21 +90,24 @@ impl Spawner {
                 "this process ignored SIGCHLD, and with it every exit status; the default is back"
             );
         }
-        let (to, requests) = mpsc::channel();
-        let keeper =
-            Keeper::new(requests, watched_max).map_err(|errno| os("watching children", errno.into()))?;
-        let (bell, heeds_sigchld) = (keeper.bell(), AtomicBool::new(false));
-        let spawner = Self(Arc::new(Line { requests: to, bell, heeds_sigchld }));
-        let handle = spawner.clone();
-        thread::Builder::new()
-            .name("procunit-spawn".to_owned())
-            .spawn(move || keeper.run(&handle))
-            .map_err(|source| os("starting the thread that starts children", source))?;
+        let ((calls, called), (requests, requested)) = (mpsc::channel(), mpsc::channel());
+        let keeper = Keeper::new((requested, calls.clone()), watched_max);
+        let keeper = keeper.map_err(|errno| os("watching children", errno.into()))?;
+        let (bell, no) = (keeper.bell(), || AtomicBool::new(false));
+        let line = Line { calls, requests, bell, heeds_sigchld: no(), closed: no() };
+        let spawner = Self(Arc::new(line));
+        let (maker, kept) = (spawner.clone(), spawner.clone());
+        thread("procunit-spawn", move || maker::run(&called, &maker))
+            .and_then(|()| thread("procunit-keep", move || keeper.run(&kept)))
+            .map_err(|source| {
+                let _ = spawner.0.calls.send(Call::End);
+                os("starting the threads that start children and see them end", source)
+            })?;
         Ok(spawner)
     }
 
-    /// Asks the thread. False where it is gone.
-    fn ask(&self, request: Request) -> bool {
+    /// Asks the thread that keeps the children. False where it is gone.
+    pub(super) fn ask(&self, request: Request) -> bool {
         let there = self.0.requests.send(request).is_ok();
         self.0.bell.ring();
         there
@@ -122,7 +121,8 @@ impl Spawner {
         sweep: Sweep,
     ) -> Result<Arc<Tree>, Refused> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::Start(Box::new(Order { image, run, facts, sweep, reply })));
+        let order = Order { image, terms: Terms { run, facts, sweep, reply } };
+        self.0.calls.send(Call::Make(Box::new(order))).map_err(|_| Refused::NoThread)?;
         let mut started = answer.await.map_err(|_| Refused::NoThread)?.map_err(Refused::Start)?;
         if started.by_sigchld {
             self.heed_sigchld().map_err(Refused::Unwatched)?;
@@ -165,9 +165,19 @@ impl Spawner {
         self.ask(Request::Doomed(child));
     }
 
+    /// Nothing is started any more, and what there is is killed.
     pub(super) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
         self.ask(Request::Close);
     }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
 }
 
 impl Started {
