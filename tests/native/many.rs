@@ -9,7 +9,7 @@ use procunit::signal::Signal;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::common::{descriptors, end_of, manager, play, plays, sh, spawn, spec, until, within};
+use crate::common::{descriptors, manager, play, plays, sh, spawn, spec, until, within};
 
 /// The soft limit that a login has.
 const FEW: u64 = 1024;
@@ -28,7 +28,9 @@ async fn fifteen_hundred_live_ones_fit_into_a_thousand_descriptors_and_give_them
     }
     with_few_descriptors();
     let manager = manager();
-    end_of(&manager, spec("true")).await;
+    // What a launcher takes for itself, it has once it has looked behind an end.
+    let first = spawn(&manager, spec("true")).await;
+    within("nothing left", first.gone()).await.unwrap();
     let before = descriptors();
     let (mut launches, under_way) = (JoinSet::new(), Arc::new(Semaphore::new(200)));
     for _ in 0..1500 {
