@@ -39,8 +39,8 @@ fn unit(ended: Option<Signal>, stopped_first: bool) -> Snapshot {
     let run: InvocationId = "f82bc701683a4d1d84894610857aeabe".parse().expect("an id");
     Snapshot {
         unit: UnitSide {
-            load_state: Some("loaded".to_owned()),
-            active_state: Some(if ended.is_some() { "failed" } else { "active" }.to_owned()),
+            load_state: Some("loaded".into()),
+            active_state: Some(if ended.is_some() { "failed" } else { "active" }.to_owned().into()),
             job: Some(0),
             invocation: Some(run),
             active_enter: at(1),

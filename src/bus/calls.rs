@@ -63,12 +63,15 @@ pub struct UnitProcess {
 /// A property's name and value on their way.
 pub(super) type Named<'a> = (&'a str, Variant<'a>);
 
-/// `answer` within [`CALL_TIMEOUT`], its errors told as this room's.
+/// `answer` within [`CALL_TIMEOUT`] once its turn has come, its errors told as this room's.
 async fn bounded<T>(
+    on: &Calls,
     call: &'static str,
     unit: &str,
     answer: impl Future<Output = zbus::Result<T>>,
 ) -> Result<T, BusError> {
+    // Nobody closes it.
+    let _turn = on.turns.acquire().await;
     match tokio::time::timeout(CALL_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(|error| BusError::of_call(call, unit, error)),
         Err(_) => Err(BusError::TimedOut { call, after: CALL_TIMEOUT }),
@@ -78,21 +81,21 @@ async fn bounded<T>(
 /// Fails where nobody on the bus is systemd.
 pub(super) async fn has_manager(on: &Calls) -> Result<(), BusError> {
     let asked = on.connection.call_method(Some(DBUS), DBUS_PATH, Some(DBUS), "GetNameOwner", &SYSTEMD);
-    bounded("GetNameOwner", "", asked).await.map(drop)
+    bounded(on, "GetNameOwner", "", asked).await.map(drop)
 }
 
 /// The user whose systemd this is.
 pub(super) async fn owner(on: &Calls) -> Result<u32, BusError> {
     let call = "GetConnectionUnixUser";
     let asked = on.connection.call_method(Some(DBUS), DBUS_PATH, Some(DBUS), call, &SYSTEMD);
-    bounded(call, "", async { asked.await?.body().deserialize::<u32>() }).await
+    bounded(on, call, "", async { asked.await?.body().deserialize::<u32>() }).await
 }
 
 pub(super) async fn info(on: &Calls) -> Result<ManagerInfo, BusError> {
     // Both questions are on their way before the first answer is awaited.
     let (version, environment) = tokio::try_join!(
-        bounded("Version", "", on.manager.version()),
-        bounded("Environment", "", on.manager.environment())
+        bounded(on, "Version", "", on.manager.version()),
+        bounded(on, "Environment", "", on.manager.environment())
     )?;
     let split = |entry: String| {
         let (name, value) = entry.split_once('=')?;
@@ -116,7 +119,7 @@ pub(super) async fn start_transient(
     // Not "fail": a slice that stops because its last unit went would make the start of the next one an error
     // (TransactionIsDestructive). The name of a unit that exists is refused in every mode.
     let sent = on.manager.start_transient_unit(unit, "replace", &properties, &aux);
-    let started = bounded(call, unit, sent).await;
+    let started = bounded(on, call, unit, sent).await;
     let job = started.map_err(|error| error.or_of(aux.iter().map(|(name, _)| *name)))?;
     job_id(call, job.as_str())
 }
@@ -132,7 +135,7 @@ fn borrow_each<T>(each: &[T]) -> Vec<&T> {
 
 pub(super) async fn stop(on: &Calls, unit: &str) -> Result<JobId, BusError> {
     let call = "StopUnit";
-    job_id(call, bounded(call, unit, on.manager.stop_unit(unit, "replace")).await?.as_str())
+    job_id(call, bounded(on, call, unit, on.manager.stop_unit(unit, "replace")).await?.as_str())
 }
 
 /// The number at the end of `/org/freedesktop/systemd1/job/NUMBER`.
@@ -147,19 +150,19 @@ pub(super) async fn kill(on: &Calls, unit: &str, whom: Whom, signal: Signal) -> 
         Whom::Main => "main",
         Whom::All => "all",
     };
-    bounded("KillUnit", unit, on.manager.kill_unit(unit, whom, signal.number())).await
+    bounded(on, "KillUnit", unit, on.manager.kill_unit(unit, whom, signal.number())).await
 }
 
 pub(super) async fn reset_failed(on: &Calls, unit: &str) -> Result<(), BusError> {
-    bounded("ResetFailedUnit", unit, on.manager.reset_failed_unit(unit)).await
+    bounded(on, "ResetFailedUnit", unit, on.manager.reset_failed_unit(unit)).await
 }
 
 pub(super) async fn add_ref(on: &Calls, unit: &str) -> Result<(), BusError> {
-    bounded("RefUnit", unit, on.manager.ref_unit(unit)).await
+    bounded(on, "RefUnit", unit, on.manager.ref_unit(unit)).await
 }
 
 pub(super) async fn unref(on: &Calls, unit: &str) -> Result<(), BusError> {
-    match bounded("UnrefUnit", unit, on.manager.unref_unit(unit)).await {
+    match bounded(on, "UnrefUnit", unit, on.manager.unref_unit(unit)).await {
         // What was to be reached is so: a lost connection took the reference, or the whole unit, with it.
         Err(BusError::NoSuchUnit { .. }) => Ok(()),
         Err(BusError::Remote { name, .. }) if name == "org.freedesktop.systemd1.NotReferenced" => Ok(()),
@@ -172,7 +175,7 @@ pub(super) async fn unref(on: &Calls, unit: &str) -> Result<(), BusError> {
 pub(super) async fn get_all<T: Fill>(on: &Calls, unit: &str) -> Result<T, BusError> {
     let properties = Some("org.freedesktop.DBus.Properties");
     let asked = on.connection.call_method(Some(SYSTEMD), path::unit_path(unit), properties, "GetAll", &"");
-    bounded("GetAll", unit, async { asked.await?.body().deserialize::<All<T>>() }).await.map(|all| all.0)
+    bounded(on, "GetAll", unit, async { asked.await?.body().deserialize::<All<T>>() }).await.map(|all| all.0)
 }
 
 /// Some counters of a service; what this systemd does not have or has not counted is `None`.
@@ -193,7 +196,7 @@ pub(super) async fn counters<const N: usize>(
         let value = answer.body().deserialize::<Variant<'_>>()?.downcast_ref::<u64>().ok();
         Ok(value.filter(|count| *count != u64::MAX))
     });
-    let answers = bounded("Get", unit, async { Ok(join_all(asked).await) }).await?;
+    let answers = bounded(on, "Get", unit, async { Ok(join_all(asked).await) }).await?;
     let mut counters = [None; N];
     for (counter, answer) in counters.iter_mut().zip(answers) {
         *counter = answer.map_err(|error| BusError::of_call("Get", unit, error))?;
@@ -203,7 +206,7 @@ pub(super) async fn counters<const N: usize>(
 
 pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, BusError> {
     let listed =
-        bounded("ListUnitsByPatterns", "", on.manager.list_units_by_patterns(&[], &[pattern])).await?;
+        bounded(on, "ListUnitsByPatterns", "", on.manager.list_units_by_patterns(&[], &[pattern])).await?;
     let unit = |(name, description, load_state, active_state, sub_state, _, _, job, _, _)| ListedUnit {
         name,
         description,
@@ -216,7 +219,7 @@ pub(super) async fn list(on: &Calls, pattern: &str) -> Result<Vec<ListedUnit>, B
 }
 
 pub(super) async fn processes(on: &Calls, unit: &str) -> Result<Vec<UnitProcess>, BusError> {
-    let found = bounded("GetUnitProcesses", unit, on.manager.get_unit_processes(unit)).await?;
+    let found = bounded(on, "GetUnitProcesses", unit, on.manager.get_unit_processes(unit)).await?;
     Ok(found.into_iter().map(|(_, pid, command)| UnitProcess { pid, command }).collect())
 }
 
@@ -224,5 +227,5 @@ pub(super) async fn processes(on: &Calls, unit: &str) -> Result<Vec<UnitProcess>
 pub(super) async fn introspect(on: &Calls, unit: &str) -> Result<String, BusError> {
     let interface = Some("org.freedesktop.DBus.Introspectable");
     let asked = on.connection.call_method(Some(SYSTEMD), path::unit_path(unit), interface, "Introspect", &());
-    bounded("Introspect", unit, async { asked.await?.body().deserialize::<String>() }).await
+    bounded(on, "Introspect", unit, async { asked.await?.body().deserialize::<String>() }).await
 }

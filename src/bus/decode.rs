@@ -13,7 +13,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use zbus::{Signature, Type, Variant};
 
 use crate::id::InvocationId;
-use crate::status::snapshot::{ServiceSide, Snapshot, UnitSide};
+use crate::status::snapshot::{ServiceSide, Snapshot, UnitSide, Word};
 use crate::time::Timestamp;
 
 /// `org.freedesktop.systemd1.Unit`.
@@ -68,13 +68,47 @@ fn moment(micros: u64) -> Option<Timestamp> {
     (micros != 0 && micros != u64::MAX).then(|| Timestamp::from_micros(micros))
 }
 
+/// The words that come with signals, of states and of results (unit-def.c and service.c, 252 to 257).
+const WORDS: [&str; 24] = [
+    "active",
+    "activating",
+    "deactivating",
+    "inactive",
+    "failed",
+    "running",
+    "dead",
+    "exited",
+    "start",
+    "stop-sigterm",
+    "stop-sigkill",
+    "final-sigterm",
+    "final-sigkill",
+    "auto-restart",
+    "auto-restart-queued",
+    "success",
+    "exit-code",
+    "signal",
+    "core-dump",
+    "timeout",
+    "resources",
+    "oom-kill",
+    "loaded",
+    "not-found",
+];
+
+/// Takes memory for a word that is none of those alone.
+fn word(text: &str) -> Word {
+    let known = WORDS.iter().find(|known| **known == text);
+    known.map_or_else(|| Word::Owned(text.to_owned()), |known| Word::Borrowed(known))
+}
+
 impl Fill for UnitSide {
     fn take(&mut self, name: &str, value: &Plain<'_>) -> Taken {
         use Plain::{Bytes, Job, Str, U64};
         match name {
-            "LoadState" => keep!(self.load_state, *value, Str(text) => Some(text.to_owned())),
-            "ActiveState" => keep!(self.active_state, *value, Str(text) => Some(text.to_owned())),
-            "SubState" => keep!(self.sub_state, *value, Str(text) => Some(text.to_owned())),
+            "LoadState" => keep!(self.load_state, *value, Str(text) => Some(word(text))),
+            "ActiveState" => keep!(self.active_state, *value, Str(text) => Some(word(text))),
+            "SubState" => keep!(self.sub_state, *value, Str(text) => Some(word(text))),
             "Job" => keep!(self.job, *value, Job(id) => Some(id)),
             "InvocationID" => keep!(self.invocation, *value, Bytes(bytes) => InvocationId::from_bytes(bytes)),
             "ActiveEnterTimestamp" => keep!(self.active_enter, *value, U64(at) => moment(at)),
@@ -98,7 +132,7 @@ impl Fill for ServiceSide {
             "ExecMainHandoffTimestampMonotonic" => {
                 keep!(self.handoff_monotonic, *value, U64(at) => (at != u64::MAX).then_some(at))
             }
-            "Result" => keep!(self.result, *value, Str(text) => Some(text.to_owned())),
+            "Result" => keep!(self.result, *value, Str(text) => Some(word(text))),
             "StatusText" => keep!(self.status_text, *value, Str(text) => Some(text.to_owned())),
             "NRestarts" => keep!(self.n_restarts, *value, U32(count) => Some(count)),
             _ => Taken::Unknown,

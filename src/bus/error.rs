@@ -203,6 +203,17 @@ impl BusError {
         self
     }
 
+    /// Whether the other side has no room for the call now, and did nothing: later it may.
+    ///
+    /// A bus says so of a connection with too many calls under way, a manager by EAGAIN (sd_bus_error_set_errno(3)).
+    pub fn is_for_now(&self) -> bool {
+        match self {
+            Self::LimitsExceeded { .. } => true,
+            Self::Remote { name, .. } => name == "System.Error.EAGAIN",
+            _ => false,
+        }
+    }
+
     fn remote(unit: &str, name: &str, message: String) -> Self {
         let bare = name.strip_prefix("org.freedesktop.DBus.Error.");
         match (bare, name) {

@@ -68,17 +68,10 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Whose turn it is. An entry for a unit stands for the oldest event in its line.
-    order: VecDeque<Turn>,
-    lines: HashMap<UnitName, VecDeque<BusEvent>>,
+    events: VecDeque<BusEvent>,
+    /// How many of them each unit has.
+    waiting: HashMap<UnitName, usize>,
     closed: bool,
-}
-
-#[derive(Debug)]
-enum Turn {
-    Unit(UnitName),
-    /// Boxed, for these are rare and large.
-    Link(Box<BusEvent>),
 }
 
 impl Mailbox {
@@ -96,8 +89,8 @@ impl Mailbox {
     /// Forgets what waits of `unit`.
     pub(super) fn forget(&self, unit: &UnitName) {
         let mut queue = self.queue();
-        if queue.lines.remove(unit).is_some() {
-            queue.order.retain(|turn| !matches!(turn, Turn::Unit(name) if name == unit));
+        if queue.waiting.remove(unit).is_some() {
+            queue.events.retain(|event| event.unit() != Some(unit));
         }
     }
 
@@ -110,35 +103,39 @@ impl Mailbox {
 
 impl Queue {
     fn push(&mut self, event: BusEvent) {
-        let Some(unit) = event.unit() else {
-            let kind = std::mem::discriminant(&event);
-            self.order
-                .retain(|turn| !matches!(turn, Turn::Link(old) if std::mem::discriminant(&**old) == kind));
-            self.order.push_back(Turn::Link(Box::new(event)));
-            return;
-        };
-        let unit = unit.clone();
-        let line = self.lines.entry(unit.clone()).or_default();
-        if line.len() < PER_UNIT {
-            line.push_back(event);
-            self.order.push_back(Turn::Unit(unit));
-        } else if let Some(last) = line.back_mut() {
+        if self.makes_way(&event) {
+            self.events.push_back(event);
+        } else if let Some(last) = self.events.iter_mut().rev().find(|last| last.unit() == event.unit()) {
             *last = event;
         }
     }
 
+    /// Counts the event in. False where it is to replace the newest one of its unit.
+    fn makes_way(&mut self, event: &BusEvent) -> bool {
+        let Some(unit) = event.unit() else {
+            let kind = std::mem::discriminant(event);
+            self.events.retain(|old| std::mem::discriminant(old) != kind);
+            return true;
+        };
+        match self.waiting.get_mut(unit) {
+            Some(&mut PER_UNIT) => return false,
+            Some(waiting) => *waiting += 1,
+            None => drop(self.waiting.insert(unit.clone(), 1)),
+        }
+        true
+    }
+
     fn pop(&mut self) -> Option<BusEvent> {
-        match self.order.pop_front()? {
-            Turn::Link(event) => Some(*event),
-            Turn::Unit(unit) => {
-                let line = self.lines.get_mut(&unit)?;
-                let event = line.pop_front();
-                if line.is_empty() {
-                    self.lines.remove(&unit);
-                }
-                event
+        let event = self.events.pop_front()?;
+        if let Some(unit) = event.unit()
+            && let Some(waiting) = self.waiting.get_mut(unit)
+        {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.waiting.remove(unit);
             }
         }
+        Some(event)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The connection for calls, as of now: there, or lost and being made again.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
@@ -29,14 +31,20 @@ pub(super) struct Calls {
     pub(super) connection: Connection,
     pub(super) manager: ManagerProxy<'static>,
     pub(super) generation: Generation,
+    /// A part for each call that may be under way.
+    pub(super) turns: Arc<Semaphore>,
 }
+
+/// Calls under way at a time; further ones wait in order. As many as dbus-daemon lets any connection have where nothing
+/// else is configured (`max_replies_per_connection`, bus/config-parser.c); a session bus mostly allows more.
+const CALLS_AT_ONCE: usize = 128;
 
 impl Calls {
     pub(super) async fn new(connection: Connection, generation: Generation) -> zbus::Result<Self> {
         // A cache would hold a match rule and re-read stale values; nothing is sent here.
         let builder = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No);
         let manager = builder.build().await?;
-        Ok(Self { connection, manager, generation })
+        Ok(Self { connection, manager, generation, turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)) })
     }
 }
 

@@ -75,7 +75,8 @@ pub struct Connected {
 /// them this client's references on units.
 ///
 /// A call that is dropped before its answer may have been carried out all the same. Each call is bounded by
-/// [`CALL_TIMEOUT`], and fails with [`BusError::Disconnected`] as soon as the connection is lost.
+/// [`CALL_TIMEOUT`] from the moment that it is sent; 128 are under way at a time, and further ones wait in order. It
+/// fails with [`BusError::Disconnected`] as soon as the connection is lost.
 #[derive(Debug, Clone)]
 pub struct Bus(Arc<Owner>);
 

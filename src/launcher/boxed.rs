@@ -1,5 +1,7 @@
 //! A launcher behind a box is a launcher.
 
+use std::num::NonZeroUsize;
+
 use super::{
     AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
 };
@@ -13,6 +15,10 @@ impl ProcLauncher for Box<dyn ProcLauncher> {
 
     fn restarts_by_itself(&self) -> bool {
         (**self).restarts_by_itself()
+    }
+
+    fn launches_at_once(&self) -> Option<NonZeroUsize> {
+        (**self).launches_at_once()
     }
 
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {

@@ -158,6 +158,7 @@ fn unnamed(properties: &[String]) -> String {
     }
 }
 
+#[cfg(feature = "systemd")]
 impl LaunchError {
     /// The same, with the spec's own properties where a refusal might be about one of them and does not say which.
     pub(crate) fn about(mut self, asked: &[(String, String)]) -> Self {

@@ -9,11 +9,13 @@ pub mod fake;
 mod kind;
 #[cfg(feature = "native")]
 pub mod native;
+#[cfg(any(feature = "systemd", feature = "native"))]
 mod resolve;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -46,6 +48,12 @@ pub trait ProcLauncher: Send + Sync + 'static {
     /// main process leaves is the launcher's to end then, also of a detached proc.
     fn restarts_by_itself(&self) -> bool {
         false
+    }
+
+    /// How many launches under way at a time help it; further ones would wait in it, or make it slower. Its manager has
+    /// no more under way, whatever is asked of it. `None` is for one that does not mind.
+    fn launches_at_once(&self) -> Option<NonZeroUsize> {
+        None
     }
 
     /// Starts a proc and answers when exec has succeeded, also where the program is over by then.

@@ -1,9 +1,11 @@
 //! How a manager is put together.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::ProcManager;
+use super::turns::Turns;
 use crate::id::ProcId;
 use crate::launcher::ProcLauncher;
 use crate::spec::{ProcSpec, ProcSpecBuilder, defaults};
@@ -31,12 +33,14 @@ impl std::fmt::Debug for SpecDefaults {
 pub struct ManagerBuilder {
     launcher: Arc<dyn ProcLauncher>,
     defaults: Defaults,
+    launches_at_once: Option<NonZeroUsize>,
     exit_records: usize,
 }
 
 impl ManagerBuilder {
     pub(super) fn new(launcher: impl ProcLauncher) -> Self {
         Self {
+            launches_at_once: launcher.launches_at_once(),
             launcher: Arc::new(launcher),
             defaults: Arc::new(|spec| spec),
             exit_records: defaults::EXIT_RECORDS,
@@ -52,6 +56,14 @@ impl ManagerBuilder {
         self
     }
 
+    /// How many launches are under way at a time, those of further runs included; what its launcher says helps it
+    /// otherwise ([`ProcLauncher::launches_at_once`]). One that takes longer than 5 s to be answered is not counted any
+    /// more.
+    pub fn launches_at_once(mut self, count: NonZeroUsize) -> Self {
+        self.launches_at_once = Some(count);
+        self
+    }
+
     /// How many ends it remembers, the newest; [`EXIT_RECORDS`](defaults::EXIT_RECORDS) otherwise.
     pub fn exit_records(mut self, count: usize) -> Self {
         self.exit_records = count;
@@ -63,6 +75,7 @@ impl ManagerBuilder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> ProcManager {
-        ProcManager::start(self.launcher, SpecDefaults(self.defaults), self.exit_records)
+        let turns = Turns::new(self.launches_at_once);
+        ProcManager::start(self.launcher, turns, SpecDefaults(self.defaults), self.exit_records)
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::monitor::{MonitorError, Slot};
+use super::turns::Turn;
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Target};
 use crate::report::Report;
@@ -21,7 +22,7 @@ pub(super) type EndReply = oneshot::Sender<Result<ProcStatus, TerminateError>>;
 /// A wish, as it travels from a manager or a handle to the task.
 pub(super) enum Command {
     /// Start a proc.
-    Spawn { spec: Box<ProcSpec>, reply: oneshot::Sender<Result<ProcHandle, LaunchError>> },
+    Spawn { spec: Box<ProcSpec>, turn: Turn, reply: oneshot::Sender<Result<ProcHandle, LaunchError>> },
     /// Take hold of a proc that somebody else started.
     Adopt { id: ProcId, reply: oneshot::Sender<Result<ProcHandle, AdoptError>> },
     /// The handle of a proc that is held.

@@ -17,6 +17,7 @@ mod message;
 mod monitor;
 mod sweep;
 mod task;
+mod turns;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::report::{Report, SeenProc};
 use crate::spec::{ProcSpec, ProcSpecBuilder};
 use builder::SpecDefaults;
 use message::Command;
+use turns::Turns;
 
 /// Starts procs and keeps hold of them. A clone is the same manager.
 ///
@@ -48,6 +50,7 @@ use message::Command;
 pub struct ProcManager {
     commands: mpsc::UnboundedSender<Command>,
     launcher: Arc<dyn ProcLauncher>,
+    turns: Turns,
     defaults: SpecDefaults,
 }
 
@@ -71,11 +74,17 @@ impl ProcManager {
         ManagerBuilder::new(launcher)
     }
 
-    fn start(launcher: Arc<dyn ProcLauncher>, defaults: SpecDefaults, exit_records: usize) -> Self {
+    fn start(
+        launcher: Arc<dyn ProcLauncher>,
+        turns: Turns,
+        defaults: SpecDefaults,
+        exit_records: usize,
+    ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let task = task::Task::new(Arc::clone(&launcher), commands.downgrade(), inbox, exit_records);
+        let task =
+            task::Task::new(Arc::clone(&launcher), turns.clone(), commands.downgrade(), inbox, exit_records);
         tokio::spawn(task.run());
-        Self { commands, launcher, defaults }
+        Self { commands, launcher, turns, defaults }
     }
 
     /// The launcher's name.
@@ -91,7 +100,12 @@ impl ProcManager {
 
     /// Starts a proc and answers when exec has succeeded, also where the program is over by then.
     ///
-    /// Cancel safe: where the future is dropped before it has answered, what was started is ended.
+    /// Any number of calls may be made at once: as many launches are under way as help the launcher
+    /// ([`ManagerBuilder::launches_at_once`]), and the others wait in the order in which they were first polled. Until
+    /// its turn comes nothing is known of a proc but to its caller.
+    ///
+    /// Cancel safe: where the future is dropped before it has answered, what was started is ended; before its turn
+    /// nothing was.
     ///
     /// # Errors
     /// [`LaunchError`]; nothing of the proc is left then.
@@ -112,7 +126,8 @@ impl ProcManager {
     }
 
     async fn spawn_new(&self, spec: Box<ProcSpec>) -> Result<ProcHandle, LaunchError> {
-        let answer = self.ask(|reply| Command::Spawn { spec, reply }).await;
+        let Ok(turn) = self.turns.next().await else { return Err(LaunchError::Closed) };
+        let answer = self.ask(|reply| Command::Spawn { spec, turn, reply }).await;
         answer.unwrap_or(Err(LaunchError::Closed))
     }
 
@@ -135,6 +150,7 @@ impl ProcManager {
     /// From the call on nothing is launched or adopted any more. To leave detached procs running, drop the manager
     /// instead. Dropping the future breaks it off in the middle; another call goes on with it.
     pub async fn shutdown(&self) -> TerminateSummary {
+        self.turns.close();
         let _ = self.ask(|reply| Command::Close { reply }).await;
         let summary = self.terminate_all(None, Concurrency::default(), "its manager was shut down").await;
         let _ = self.ask(|reply| Command::Finish { reply }).await;

@@ -132,7 +132,7 @@ mod tests {
             ended_at: None,
             exec: ExecReached::Yes,
             stopped_first: None,
-            result: Some(result.to_owned()),
+            result: Some(result.to_owned().into()),
         }
     }
 

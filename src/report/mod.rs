@@ -220,7 +220,7 @@ impl Report {
         let wall = ended.ended_at.zip(self.started_at).map(|(ended, started)| ended.since(started));
         self.ended_at = ended.ended_at;
         self.wall_seconds = wall.map(|wall| wall.as_secs_f64());
-        self.result.clone_from(&ended.result);
+        self.result = ended.result.as_deref().map(str::to_owned);
         self.ended_by = Some(ended_by(&Seen {
             ended,
             asked,

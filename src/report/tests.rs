@@ -145,7 +145,7 @@ fn a_proc_is_up_from_its_start_to_now_or_to_its_end() {
 #[test]
 fn a_proc_whose_unit_is_not_there_is_lost() {
     let mut missing = Snapshot::default();
-    missing.unit.load_state = Some("not-found".to_owned());
+    missing.unit.load_state = Some("not-found".into());
     let report = seen(&missing, None);
     let reason = FailReason::Lost { found: crate::status::Found::NoUnit };
     assert_eq!((report.status, report.ended_by), (ProcStatus::Failed { reason }, None));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exit::{ExecReached, Exit, SetupStep, active_enter};
 use super::proc_status::{FailReason, Found};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, Word};
 use crate::id::InvocationId;
 use crate::time::Timestamp;
 
@@ -59,7 +59,7 @@ pub struct Ended {
     /// Whether systemd had begun to end it before it ended. `None` where the timestamps do not tell.
     pub stopped_first: Option<bool>,
     /// systemd's `Result` at that moment: a reason, never an exit.
-    pub result: Option<String>,
+    pub result: Option<Word>,
 }
 
 impl Ended {
@@ -197,8 +197,8 @@ fn main_not_ended(snapshot: &Snapshot, activity: Activity) -> Main {
         Activity::Deactivating if alive.pid.is_some() => Main::Deactivating(alive),
         Activity::Deactivating | Activity::Unsettled => Main::Pending,
         Activity::Down if service.exec_main_pid.is_some_and(|pid| pid != 0) => no_exit_status(),
-        Activity::Down => {
-            Main::Failed(FailReason::NoMainProcess { result: service.result.clone().unwrap_or_default() })
-        }
+        Activity::Down => Main::Failed(FailReason::NoMainProcess {
+            result: service.result.as_deref().unwrap_or_default().to_owned(),
+        }),
     }
 }

@@ -8,10 +8,15 @@
 //! Every field is optional, for a property that this systemd does not have; nothing here decides what a value
 //! means.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::InvocationId;
 use crate::time::Timestamp;
+
+/// A word of systemd's, such as `active`. Those that come with every signal cost no memory of their own.
+pub type Word = Cow<'static, str>;
 
 /// Both sides of a unit, as of the newest signal or look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +34,13 @@ pub struct Snapshot {
 pub struct UnitSide {
     /// `LoadState`: only a look (`GetAll`) tells it; systemd does not emit it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub load_state: Option<String>,
+    pub load_state: Option<Word>,
     /// `ActiveState`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub active_state: Option<String>,
+    pub active_state: Option<Word>,
     /// `SubState`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sub_state: Option<String>,
+    pub sub_state: Option<Word>,
     /// `Job`: the id of the job that is queued or running for the unit; `Some(0)` is "none".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<u32>,
@@ -78,7 +83,7 @@ pub struct ServiceSide {
     pub handoff_monotonic: Option<u64>,
     /// `Result`: systemd's reason, such as `success`, `exit-code`, `signal`, `timeout`, `oom-kill`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
+    pub result: Option<Word>,
     /// `StatusText`, as the program set it by sd_notify.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_text: Option<String>,

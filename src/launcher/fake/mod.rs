@@ -77,6 +77,8 @@ struct Board {
     procs: HashMap<ProcId, FakeProc>,
     /// Those that another one was placed in front of, until whoever holds them has heard.
     replaced: Vec<FakeProc>,
+    /// With how many procs those of which nothing is kept are taken out next.
+    forget_at: usize,
 }
 
 impl Default for FakeLauncher {
@@ -176,9 +178,9 @@ impl FakeLauncher {
             });
         }
         let mut board = self.board();
-        board.procs.retain(|_, proc| !proc.is_forgotten());
+        board.forget();
         let id = spec.id().clone();
-        if let Some(there) = board.procs.get(&id) {
+        if let Some(there) = board.procs.get(&id).filter(|proc| !proc.is_forgotten()) {
             let ended = there.is_over() && there.lifetime() == Lifetime::Attached;
             // Without units there are no names that could be held: who starts it again still holds the run before.
             if !ended || there.tells_units() {
@@ -221,6 +223,15 @@ impl FakeLauncher {
 impl Board {
     fn script_of(&self, id: &ProcId) -> Script {
         self.scripts.get(id).unwrap_or(&self.script).clone()
+    }
+
+    /// Takes those out of which nothing is kept, when there are twice as many as the last time: a look at all of them
+    /// at every launch would make the launch of thousands slow.
+    fn forget(&mut self) {
+        if self.procs.len() >= self.forget_at {
+            self.procs.retain(|_, proc| !proc.is_forgotten());
+            self.forget_at = self.procs.len().max(8) * 2;
+        }
     }
 }
 

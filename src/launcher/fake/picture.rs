@@ -30,7 +30,7 @@ pub(super) fn running(run: InvocationId, pid: u32, at: Timestamp) -> Snapshot {
         exec_main_status: Some(0),
         exec_main_start: Some(at),
         handoff_monotonic: Some(at.as_micros()),
-        result: Some("success".to_owned()),
+        result: Some("success".into()),
         n_restarts: Some(0),
         ..ServiceSide::default()
     };
@@ -39,16 +39,16 @@ pub(super) fn running(run: InvocationId, pid: u32, at: Timestamp) -> Snapshot {
 
 fn activity(active: &str, sub: &str) -> UnitSide {
     UnitSide {
-        load_state: Some("loaded".to_owned()),
-        active_state: Some(active.to_owned()),
-        sub_state: Some(sub.to_owned()),
+        load_state: Some("loaded".into()),
+        active_state: Some(active.to_owned().into()),
+        sub_state: Some(sub.to_owned().into()),
         ..UnitSide::default()
     }
 }
 
 /// No unit of that name.
 pub(super) fn none() -> Snapshot {
-    let unit = UnitSide { load_state: Some("not-found".to_owned()), ..UnitSide::default() };
+    let unit = UnitSide { load_state: Some("not-found".into()), ..UnitSide::default() };
     Snapshot { unit, service: ServiceSide::default() }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn end(picture: &mut Snapshot, exit: Exit, at: Timestamp) {
     service.main_pid = Some(0);
     (service.exec_main_code, service.exec_main_status) = (Some(code), Some(status));
     service.exec_main_exit = Some(at);
-    service.result = Some(result.to_owned());
+    service.result = Some(result.to_owned().into());
 }
 
 /// What becomes of a unit whose main process is over, while processes are left in it and when none are.
@@ -102,8 +102,8 @@ pub(super) fn settle(picture: &mut Snapshot, lifetime: Lifetime, left: bool, at:
 }
 
 fn go(picture: &mut Snapshot, active: &str, sub: &str) {
-    picture.unit.active_state = Some(active.to_owned());
-    picture.unit.sub_state = Some(sub.to_owned());
+    picture.unit.active_state = Some(active.to_owned().into());
+    picture.unit.sub_state = Some(sub.to_owned().into());
 }
 
 /// systemd's own idea of a clean end (`is_clean_exit`, exit-status.c).

@@ -156,7 +156,9 @@ impl Keeper {
         // Where the thread is gone, no more are made either.
         self.no_more |= self.calls.send(Call::End).is_err();
         let leaders: Vec<_> = self.kept.keys().copied().collect();
-        leaders.into_iter().for_each(|leader| self.abandon(leader));
+        for leader in leaders {
+            self.abandon(leader);
+        }
     }
 
     fn look_by_now(&mut self, leader: Pid) {

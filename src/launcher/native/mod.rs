@@ -17,13 +17,15 @@ mod spawner;
 mod streams;
 mod tree;
 
+use std::num::NonZeroUsize;
+
 use self::environment::Environments;
 use self::spawner::Spawner;
 use super::{
     AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
 };
 use crate::id::ProcId;
-use crate::spec::ProcSpec;
+use crate::spec::{ProcSpec, defaults};
 
 /// Starts procs as children of this process.
 ///
@@ -65,6 +67,10 @@ impl Drop for NativeLauncher {
 impl ProcLauncher for NativeLauncher {
     fn name(&self) -> &'static str {
         "native"
+    }
+
+    fn launches_at_once(&self) -> Option<NonZeroUsize> {
+        Some(defaults::NATIVE_LAUNCHES_AT_ONCE)
     }
 
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {

@@ -214,7 +214,9 @@ mod tests {
 
     fn shell(script: &str) -> Image {
         let mut argv = Strings::default();
-        ["sh", "-c", script].iter().for_each(|arg| argv.push(&[arg]).unwrap());
+        for arg in ["sh", "-c", script] {
+            argv.push(&[arg]).unwrap();
+        }
         Image {
             program: CString::new("/bin/sh").unwrap(),
             argv,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::placement::Place;
 use super::run::SystemdRun;
@@ -16,7 +16,7 @@ use crate::bus::{BusError, FdSlots, Job};
 use crate::id::{SliceName, TieName, UnitName};
 use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched, RunKey};
-use crate::spec::{Input, Lifetime, Output, ProcSpec};
+use crate::spec::{Input, Lifetime, Output, ProcSpec, defaults};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
 use crate::time::Timestamp;
@@ -25,6 +25,11 @@ use crate::unit::{LaunchContext, PlanNote, UnitPlan, plan};
 /// After the start job has ended, how long the signal that says what became of it may take before a look is
 /// made. systemd queues both in the same round of its loop.
 const SIGNAL_AFTER_JOB: Duration = Duration::from_millis(200);
+
+/// The pause after the first answer that there is no room now. It doubles with each further one.
+const NO_ROOM_FIRST: Duration = Duration::from_millis(20);
+/// The longest of these pauses.
+const NO_ROOM_LONGEST: Duration = Duration::from_secs(1);
 
 /// Starts the unit and answers when exec has succeeded; on an error nothing of it is left.
 pub(super) async fn launch(
@@ -107,7 +112,7 @@ impl Drop for Attempt<'_> {
 impl Attempt<'_> {
     async fn start(&self, context: &mut LaunchContext) -> Result<Started, LaunchError> {
         let mut place = self.place().await?;
-        let mut outcome = self.start_at(&place, context).await?;
+        let mut outcome = self.start_when_there_is_room(&place, context).await?;
         // A tie that somebody ended is gone, and with it what was tied to it. A new one is made, once.
         if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
             drop(place);
@@ -115,7 +120,7 @@ impl Attempt<'_> {
             // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
             let _ = self.shared.bus.unref(self.unit.as_str()).await;
             place = self.place().await?;
-            outcome = self.start_at(&place, context).await?;
+            outcome = self.start_when_there_is_room(&place, context).await?;
         }
         match outcome {
             Ok((job, notes)) => {
@@ -130,6 +135,28 @@ impl Attempt<'_> {
     async fn place(&self) -> Result<Place<'_>, LaunchError> {
         let place = self.shared.placement.place(self.spec.lifetime()).await;
         place.map_err(|source| LaunchError::Os { doing: "making the pipe of the tie", source })
+    }
+
+    /// Asks again, later each time, where the answer is that there is no room now. Its turn is not given on meanwhile, so
+    /// that fewer launches are under way.
+    async fn start_when_there_is_room(
+        &self,
+        place: &Place<'_>,
+        context: &mut LaunchContext,
+    ) -> Result<Result<(Job, Vec<String>), BusError>, LaunchError> {
+        let until = Instant::now() + defaults::TRY_AGAIN_FOR;
+        let mut pause = NO_ROOM_FIRST;
+        loop {
+            let outcome = self.start_at(place, context).await?;
+            match &outcome {
+                Err(refused) if refused.is_for_now() && Instant::now() + pause <= until => {
+                    tracing::warn!(unit = %self.unit, %refused, ?pause, "no room for it now; asking again");
+                }
+                _ => return Ok(outcome),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(NO_ROOM_LONGEST);
+        }
     }
 
     /// The inner error is systemd's answer; the outer one says that it was not asked.
@@ -300,5 +327,61 @@ fn output_fd<'a>(output: &'a Output, own: BorrowedFd<'a>) -> Option<BorrowedFd<'
         Output::Null | Output::Journal => None,
         Output::Inherit => Some(own),
         Output::Fd(fd) => Some(fd.as_fd()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::ProcManager;
+    use crate::bus::fake::{Answer, Fake};
+    use crate::id::ProcId;
+    use crate::launcher::systemd::SystemdLauncher;
+
+    const NO_ROOM: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
+    const TRY_AGAIN: &str = "System.Error.EAGAIN";
+    const DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
+
+    /// What comes of a launch whose starts are answered by these errors, the last of them for good, how many were
+    /// asked for, and how long it took.
+    async fn launched(answers: &'static [&'static str]) -> (LaunchError, usize, Duration) {
+        let (fake, connected) = Fake::connected().await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let asks = Arc::clone(&asked);
+        fake.on("StartTransientUnit", move |_| {
+            let nth = asks.fetch_add(1, Ordering::SeqCst);
+            Answer::error(answers[nth.min(answers.len() - 1)], "says the fake")
+        });
+        let manager = ProcManager::new(SystemdLauncher::on(connected).unwrap());
+        let spec = ProcSpec::builder(ProcId::new("web").unwrap(), "/bin/true").build().unwrap();
+        tokio::time::pause();
+        let began = Instant::now();
+        let refused = manager.spawn(spec).await.unwrap_err();
+        (refused, asked.load(Ordering::SeqCst), began.elapsed())
+    }
+
+    fn rejected_with(error: &LaunchError) -> &str {
+        match error {
+            LaunchError::Rejected { name, .. } => name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_that_finds_no_room_is_asked_for_again_and_any_other_refusal_is_final() {
+        let (refused, asked, took) = launched(&[NO_ROOM, TRY_AGAIN, NO_ROOM, DENIED]).await;
+        assert_eq!((rejected_with(&refused), asked), (DENIED, 4));
+        assert!(took >= NO_ROOM_FIRST * (1 + 2 + 4), "no pause that grows: {took:?}");
+    }
+
+    #[tokio::test]
+    async fn where_there_is_never_room_the_launch_says_so_in_the_end() {
+        let (refused, asked, took) = launched(&[NO_ROOM]).await;
+        assert_eq!(rejected_with(&refused), NO_ROOM);
+        assert!(took <= defaults::TRY_AGAIN_FOR, "{took:?}");
+        assert!((10..30).contains(&asked), "{asked}");
     }
 }

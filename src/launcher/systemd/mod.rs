@@ -12,6 +12,7 @@ mod run;
 mod sighting;
 mod slices;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::bus::{Bus, BusAddress, BusError, Connected, Signatures};
 use crate::id::ProcId;
-use crate::spec::ProcSpec;
+use crate::spec::{ProcSpec, defaults};
 use crate::sys::token::token;
 use crate::unit::SystemdVersion;
 
@@ -92,7 +93,11 @@ impl SystemdLauncher {
     /// # Errors
     /// [`BusError`].
     pub async fn connect_to(address: BusAddress) -> Result<Self, BusError> {
-        let Connected { bus, events, info } = Bus::connect(address).await?;
+        Self::on(Bus::connect(address).await?)
+    }
+
+    fn on(connected: Connected) -> Result<Self, BusError> {
+        let Connected { bus, events, info } = connected;
         let version = info.version.parse().map_err(|_| BusError::NotAUserManager {
             message: format!("its version is {:?}", info.version),
         })?;
@@ -130,6 +135,10 @@ impl ProcLauncher for SystemdLauncher {
 
     fn restarts_by_itself(&self) -> bool {
         true
+    }
+
+    fn launches_at_once(&self) -> Option<NonZeroUsize> {
+        Some(defaults::LAUNCHES_AT_ONCE)
     }
 
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {

@@ -255,7 +255,7 @@ mod tests {
     fn picture(run: u8, state: &str, job: u32, exit: Option<i32>) -> Snapshot {
         let mut picture = Snapshot::default();
         picture.unit.invocation = InvocationId::from_bytes(&[run; 16]);
-        picture.unit.active_state = Some(state.to_owned());
+        picture.unit.active_state = Some(state.to_owned().into());
         picture.unit.job = Some(job);
         picture.service.exec_main_code = Some(i32::from(exit.is_some()));
         picture.service.exec_main_status = Some(exit.unwrap_or(0));

@@ -9,7 +9,7 @@ impl Task {
     /// Launches and adopts nothing any more. What is on its way is answered as ever.
     pub(super) fn close(&mut self, reply: oneshot::Sender<()>) {
         self.closed = true;
-        for (_, reply) in self.queued.drain().flat_map(|(_, queued)| queued) {
+        for (_, _, reply) in self.queued.drain().flat_map(|(_, queued)| queued) {
             let _ = reply.send(Err(LaunchError::Closed));
         }
         let _ = reply.send(());

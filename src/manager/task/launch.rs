@@ -12,12 +12,13 @@ use crate::launcher::{AdoptError, Adopted, Facts, LaunchError, Launched, ProcRun
 use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
 use crate::manager::message::Outcome;
+use crate::manager::turns::Turn;
 use crate::report::{Asked, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::machine::{Machine, Restarts};
 
 impl Task {
-    pub(super) fn spawn(&mut self, spec: Box<ProcSpec>, reply: SpawnReply) {
+    pub(super) fn spawn(&mut self, spec: Box<ProcSpec>, turn: Turn, reply: SpawnReply) {
         // Its caller went away while it waited its turn.
         if reply.is_closed() {
             return;
@@ -31,7 +32,7 @@ impl Task {
                 (Hold::Settled { .. }, _) => {}
                 // Its id is free as soon as it is over; its unit's name only once the hold is given up.
                 (_, true) if entry.terms.lifetime == Lifetime::Attached => {
-                    self.queued.entry(key).or_default().push((spec, reply));
+                    self.queued.entry(key).or_default().push((spec, turn, reply));
                     return self.settle_now(key);
                 }
                 _ => return drop(reply.send(Err(LaunchError::AlreadyExists { id }))),
@@ -50,20 +51,28 @@ impl Task {
             entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
         }
         self.launching.insert(key, reply);
-        self.ask_for_launch(spec, facts, move |result| Outcome::Launched { key, result });
+        self.ask_for_launch(spec, facts, Some(turn), move |result| Outcome::Launched { key, result });
     }
 
-    /// Has the launcher start a run. Where this manager is gone when it has, nobody will ask for it, and it is undone.
+    /// Has the launcher start a run, when its turn comes if it has none. Where this manager is gone when it has, nobody will ask for it, and it is undone.
     pub(super) fn ask_for_launch(
         &self,
         spec: Box<ProcSpec>,
         facts: Facts,
+        turn: Option<Turn>,
         outcome: impl FnOnce(Result<Launched, LaunchError>) -> Outcome + Send + 'static,
     ) {
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
+        let turns = self.turns.clone();
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
-            let result = launcher.launch(*spec, facts).await;
+            let turn = if turn.is_some() { turn } else { turns.next().await.ok() };
+            let launch = launcher.launch(*spec, facts);
+            let result = match turn {
+                Some(turn) => turn.spend_on(launch).await,
+                // What is held is ended when the manager is shut down, and this run of it first begun.
+                None => launch.await,
+            };
             if let Err(SendError(
                 Outcome::Launched { result: Ok(launched), .. }
                 | Outcome::Relaunched { result: Ok(launched), .. },

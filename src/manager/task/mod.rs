@@ -25,16 +25,19 @@ use super::handle::ProcHandle;
 use super::ladder::Rung;
 use super::message::{Command, Outcome};
 use super::sweep::Orders;
+use super::turns::{Turn, Turns};
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey};
 use crate::spec::{Lifetime, ProcSpec};
 
 type SpawnReply = oneshot::Sender<Result<ProcHandle, LaunchError>>;
+type Queued = (Box<ProcSpec>, Turn, SpawnReply);
 type AdoptReply = oneshot::Sender<Result<ProcHandle, AdoptError>>;
 
 /// See the module.
 pub(in crate::manager) struct Task {
     launcher: Arc<dyn ProcLauncher>,
+    turns: Turns,
     commands: mpsc::WeakUnboundedSender<Command>,
     inbox: mpsc::UnboundedReceiver<Command>,
     // None of the three is bounded: this task never awaits while it handles one, so each is as long as what came in
@@ -47,7 +50,7 @@ pub(in crate::manager) struct Task {
     launching: HashMap<RunKey, SpawnReply>,
     adopting: HashMap<RunKey, AdoptReply>,
     /// Launches whose id is over and not settled yet: they follow when it is.
-    queued: HashMap<RunKey, Vec<(Box<ProcSpec>, SpawnReply)>>,
+    queued: HashMap<RunKey, Vec<Queued>>,
     deadlines: BTreeSet<(Instant, RunKey)>,
     /// Runs that are over and still held.
     backlog: Backlog,
@@ -66,12 +69,14 @@ pub(in crate::manager) struct Task {
 impl Task {
     pub(in crate::manager) fn new(
         launcher: Arc<dyn ProcLauncher>,
+        turns: Turns,
         commands: mpsc::WeakUnboundedSender<Command>,
         inbox: mpsc::UnboundedReceiver<Command>,
         exit_records: usize,
     ) -> Self {
         Self {
             launcher,
+            turns,
             commands,
             inbox,
             facts: mpsc::unbounded_channel(),
@@ -114,7 +119,7 @@ impl Task {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Spawn { spec, reply } => self.spawn(spec, reply),
+            Command::Spawn { spec, turn, reply } => self.spawn(spec, turn, reply),
             Command::Adopt { id, reply } => self.adopt(id, reply),
             Command::Get { id, reply } => {
                 let handle = self.newest.get(&id).and_then(|key| self.listed(*key));

@@ -65,7 +65,7 @@ impl Task {
         let Some(spec) = entry.next.spec.clone() else { return };
         let Hold::Held(before) = &entry.hold else { return };
         entry.hold = Hold::Relaunching(Arc::clone(before));
-        self.ask_for_launch(spec, facts, move |result| Outcome::Relaunched { key, result });
+        self.ask_for_launch(spec, facts, None, move |result| Outcome::Relaunched { key, result });
     }
 
     pub(super) fn on_relaunched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {

@@ -105,8 +105,8 @@ impl Task {
 
     /// Makes the launches that waited for this run.
     pub(super) fn spawn_queued(&mut self, key: RunKey) {
-        for (spec, reply) in self.queued.remove(&key).unwrap_or_default() {
-            self.spawn(spec, reply);
+        for (spec, turn, reply) in self.queued.remove(&key).unwrap_or_default() {
+            self.spawn(spec, turn, reply);
         }
     }
 

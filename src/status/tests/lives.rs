@@ -8,7 +8,7 @@ use super::unit::{Release, Unit, at};
 use crate::signal::Signal;
 use crate::status::exit::{Exit, SetupStep};
 use crate::status::machine::Event;
-use crate::status::snapshot::{ServiceSide, Snapshot, UnitSide};
+use crate::status::snapshot::{ServiceSide, Snapshot, UnitSide, Word};
 use crate::status::{FailReason, Found, ProcStatus};
 
 /// How a life goes.
@@ -124,7 +124,7 @@ impl Plan {
 fn with_looks(unit: &Unit, from: usize) -> Vec<Snapshot> {
     let look = |signal: &Snapshot| {
         let mut look = signal.clone();
-        look.unit.load_state = Some("loaded".to_owned());
+        look.unit.load_state = Some("loaded".into());
         [signal.clone(), look]
     };
     unit.shown[from..].iter().flat_map(look).collect()
@@ -195,7 +195,7 @@ fn other_facts() -> impl Strategy<Value = Event> {
 /// A picture that no systemd ever showed.
 fn any_picture() -> impl Strategy<Value = Snapshot> {
     let word = |words: &'static [&'static str]| {
-        proptest::option::of(proptest::sample::select(words)).prop_map(|word| word.map(str::to_owned))
+        proptest::option::of(proptest::sample::select(words)).prop_map(|word| word.map(Word::from))
     };
     let unit = (
         word(&["loaded", "not-found", "error"]),

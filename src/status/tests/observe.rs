@@ -64,7 +64,7 @@ mod a_missing_unit_reads_as_success {
     fn a_reload_that_breaks_a_running_unit_leaves_it_ours() {
         for load_state in ["bad-setting", "error"] {
             let mut broken = Unit::new(Release::V252).started().look();
-            broken.unit.load_state = Some(load_state.to_owned());
+            broken.unit.load_state = Some(load_state.to_owned().into());
             assert!(matches!(observe(&broken, Some(run(1))).main, Main::Alive(_)), "{load_state}");
         }
     }
@@ -82,7 +82,7 @@ mod a_signal_is_a_full_picture {
     #[test]
     fn a_state_that_no_release_has_says_nothing() {
         let mut odd = Unit::new(Release::V257).started().newest();
-        odd.unit.active_state = Some("maintenance".to_owned());
+        odd.unit.active_state = Some("maintenance".into());
         assert_eq!(main_of(&odd), Main::Pending);
     }
 
@@ -90,7 +90,7 @@ mod a_signal_is_a_full_picture {
     fn up_is_up_by_whatever_word() {
         for state in ["active", "reloading", "refreshing"] {
             let mut picture = Unit::new(Release::V257).started().newest();
-            picture.unit.active_state = Some(state.to_owned());
+            picture.unit.active_state = Some(state.to_owned().into());
             let alive = Alive { pid: Some(101), started_at: Some(at(10)) };
             assert_eq!(main_of(&picture), Main::Alive(alive), "{state}");
         }

@@ -47,7 +47,7 @@ impl Unit {
             exec_main_code: Some(0),
             exec_main_status: Some(0),
             handoff_monotonic,
-            result: Some("success".to_owned()),
+            result: Some("success".into()),
             n_restarts: Some(0),
             ..ServiceSide::default()
         };
@@ -66,14 +66,14 @@ impl Unit {
     /// As a look shows it now.
     pub(super) fn look(&self) -> Snapshot {
         let mut look = self.now.clone();
-        look.unit.load_state = Some("loaded".to_owned());
+        look.unit.load_state = Some("loaded".into());
         look
     }
 
     /// As a look shows a unit that does not exist: every value that of a clean success (measured, 252 and 257).
     pub(super) fn missing(release: Release) -> Snapshot {
         let mut look = Self::new(release).look();
-        look.unit.load_state = Some("not-found".to_owned());
+        look.unit.load_state = Some("not-found".into());
         look
     }
 
@@ -93,8 +93,8 @@ impl Unit {
     }
 
     fn state(&mut self, active: &str, sub: &str) -> &mut Self {
-        self.now.unit.active_state = Some(active.to_owned());
-        self.now.unit.sub_state = Some(sub.to_owned());
+        self.now.unit.active_state = Some(active.to_owned().into());
+        self.now.unit.sub_state = Some(sub.to_owned().into());
         self
     }
 
@@ -119,7 +119,7 @@ impl Unit {
         (service.exec_main_code, service.exec_main_status) = (Some(0), Some(0));
         (service.exec_main_start, service.exec_main_exit) = (Some(started), None);
         service.handoff_monotonic = (self.release == Release::V257).then_some(0);
-        service.result = Some("success".to_owned());
+        service.result = Some("success".into());
         self.emit().state("activating", "start").emit()
     }
 
@@ -163,7 +163,7 @@ impl Unit {
     /// The first result that is not success stays.
     fn result(&mut self, result: &str) -> &mut Self {
         if self.now.service.result.as_deref() == Some("success") {
-            self.now.service.result = Some(result.to_owned());
+            self.now.service.result = Some(result.to_owned().into());
         }
         self
     }
@@ -275,7 +275,7 @@ impl Unit {
 
     /// Somebody says `systemctl reset-failed`.
     pub(super) fn reset_failed(&mut self) -> &mut Self {
-        self.now.service.result = Some("success".to_owned());
+        self.now.service.result = Some("success".into());
         if self.now.unit.active_state.as_deref() == Some("failed") {
             self.state("inactive", "dead").emit();
         }
