@@ -58,7 +58,7 @@ async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
     let mut calls = Vec::new();
     for index in 0..work.count {
         // The library's places: the first slice is `app.slice`, the others are its own.
-        let slice = match index / PROCS_PER_SLICE {
+        let slice = match index / PROCS_PER_SLICE.get() {
             0 => SliceName::app(),
             number => SliceName::numbered(&token, u32::try_from(number)?),
         };
@@ -73,7 +73,7 @@ async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
             extra: Vec::new(),
         };
         let mut aux = Vec::new();
-        if index > 0 && index % PROCS_PER_SLICE == 0 {
+        if index > 0 && index % PROCS_PER_SLICE.get() == 0 {
             aux.push((slice.to_string(), slice_properties()));
         }
         if index == 0 {

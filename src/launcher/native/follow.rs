@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(left.look_at(), now);
         assert_eq!(left.on_left(false, now), [Signal::INT, Signal::CONT]);
         assert_eq!(left.look_at(), now + LOOK_EVERY);
-        let late = now + BACKSTOP - LOOK_EVERY / 2;
+        let late = now + BACKSTOP.saturating_sub(LOOK_EVERY / 2);
         assert_eq!(left.on_left(false, late), []);
         assert_eq!(left.look_at(), now + BACKSTOP, "not after the backstop");
         for _ in 0..2 {
