@@ -8,8 +8,8 @@ use tokio::process::{Child, Command};
 use crate::work::{Work, per_second};
 
 /// Launches a second: to the end of a short program, to the answer of `spawn` for a long one.
-pub(crate) async fn rate(work: &Work, depth: usize) -> anyhow::Result<f64> {
-    let launches = stream::iter(0..work.count).map(|_| run(work));
+pub(crate) async fn rate(work: Work, depth: usize) -> anyhow::Result<f64> {
+    let launches = stream::iter(0..work.count).map(|_| run(&work));
     let (rate, mut children) = per_second(launches, depth).await?;
     for child in &mut children {
         child.kill().await?;

@@ -12,7 +12,6 @@ use anyhow::{Context as _, ensure};
 use nix::time::{ClockId, clock_gettime};
 use procunit::ProcManager;
 use procunit::id::ProcId;
-use procunit::launcher::systemd::SystemdLauncher;
 use procunit::spec::{Output, ProcSpec};
 
 use crate::work::Work;
@@ -20,46 +19,48 @@ use crate::work::Work;
 /// As the bench's only argument: be the program.
 pub(crate) const STAMP: &str = "__stamp";
 
-/// How long the program is there: longer than its launch takes, so that its end comes by itself.
-const LIFE: Duration = Duration::from_millis(30);
+/// From the word that it may end to its end: longer than its manager is busy with that word.
+const LINGERS: Duration = Duration::from_millis(10);
 
-/// Lives for [`LIFE`], writes the clock to standard output, and is over.
+/// Waits for the end of standard input and [`LINGERS`], writes the clock to standard output, and is over.
 pub(crate) fn stamp() -> anyhow::Result<()> {
-    std::thread::sleep(LIFE);
+    std::io::stdin().lock().read_to_end(&mut Vec::new())?;
+    std::thread::sleep(LINGERS);
     let mut out = std::io::stdout().lock();
     out.write_all(&now()?.as_nanos().to_ne_bytes())?;
     Ok(out.flush()?)
 }
 
 /// `count` delays, one after the other.
-pub(crate) async fn delays(count: usize) -> anyhow::Result<Vec<Duration>> {
-    let manager = ProcManager::new(SystemdLauncher::connect().await?);
+pub(crate) async fn delays(manager: &ProcManager, count: usize) -> anyhow::Result<Vec<Duration>> {
     let (set, program) = (Work::set(), std::env::current_exe()?.into_os_string());
     let mut delays = Vec::new();
     for index in 0..count {
         let id = ProcId::new(format!("bench{set}:{index}"))?;
-        delays.push(delay(&manager, id, program.clone()).await?);
+        delays.push(delay(manager, id, program.clone()).await?);
     }
     Ok(delays)
 }
 
 async fn delay(manager: &ProcManager, id: ProcId, program: OsString) -> anyhow::Result<Duration> {
-    let (read, write) = std::io::pipe()?;
-    let spec = ProcSpec::builder(id, program).arg(STAMP).stderr(Output::Null);
-    let handle = manager.spawn(spec.stdout(OwnedFd::from(write)).build()?).await?;
+    let (stamped, output) = std::io::pipe()?;
+    let (input, may_live) = std::io::pipe()?;
+    let spec = ProcSpec::builder(id, program).arg(STAMP).stdin(OwnedFd::from(input)).stderr(Output::Null);
+    let handle = manager.spawn(spec.stdout(OwnedFd::from(output)).build()?).await?;
     let mut watch = handle.watch();
     let mut status = watch.status();
     ensure!(!status.is_exit(), "{} was over before it could be watched", handle.id());
+    drop(may_live);
     while !status.is_exit() {
         status = watch.changed().await?;
     }
     let seen = now()?;
     ensure!(status.to_string() == "Stopped(exit=0)", "{} is {status}", handle.id());
-    let exited = stamped(read).context("what the program wrote")?;
+    let exited = read(stamped).context("what the program wrote")?;
     seen.checked_sub(exited).context("the end was seen before it was")
 }
 
-fn stamped(mut from: PipeReader) -> anyhow::Result<Duration> {
+fn read(mut from: PipeReader) -> anyhow::Result<Duration> {
     let mut nanos = [0; 16];
     from.read_exact(&mut nanos)?;
     Ok(Duration::from_nanos(u64::try_from(u128::from_ne_bytes(nanos))?))

@@ -1,52 +1,48 @@
-//! Plain children of this process, by this library's native launcher and by `tokio::process`: started and waited for,
-//! many under way at a time.
+//! Child processes: the native launcher against bare `tokio::process`, from the wish to the exit status.
 
-use std::process::Stdio;
-
-use anyhow::Context as _;
-use futures_util::stream;
+use anyhow::ensure;
+use futures_util::{StreamExt, stream};
 use procunit::ProcManager;
-use procunit::id::ProcId;
 use procunit::launcher::native::NativeLauncher;
-use procunit::spec::{Output, ProcSpec};
-use tokio::process::Command;
 
-use crate::work::per_second;
+use crate::figures::Figure;
+use crate::plan::Native;
+use crate::results::Results;
+use crate::table::{Row, Target, Unit};
+use crate::work::{Work, per_second};
+use crate::{child, library};
 
-/// What is started: over before anybody looks.
-const PROGRAM: &str = "/bin/true";
+/// How many are under way at a time.
+const DEPTH: usize = 64;
 
-/// Programs a second that this library starts and waits for, `in_flight` at a time.
-pub(crate) async fn rate(count: usize, in_flight: usize) -> anyhow::Result<f64> {
-    let specs: Vec<_> = (0..count).map(spec).collect::<Result<_, _>>()?;
-    let manager = ProcManager::new(NativeLauncher::new()?);
-    let runs = specs.into_iter().map(|spec| run(&manager, spec));
-    let (rate, _) = per_second(stream::iter(runs), in_flight).await?;
-    manager.shutdown().await;
-    Ok(rate)
-}
-
-fn spec(index: usize) -> anyhow::Result<ProcSpec> {
-    let id = ProcId::new(format!("native:{index}"))?;
-    Ok(ProcSpec::builder(id, PROGRAM).stdout(Output::Null).stderr(Output::Null).build()?)
-}
-
-async fn run(manager: &ProcManager, spec: ProcSpec) -> anyhow::Result<()> {
-    let end = manager.spawn(spec).await?.wait().await?;
-    anyhow::ensure!(end.to_string() == "Stopped(exit=0)", "{PROGRAM} is {end}");
+pub(crate) async fn measure(plan: &Native, results: &mut Results) -> anyhow::Result<()> {
+    let work = Work::short(plan.count);
+    let mut pairs = Vec::new();
+    for _ in 0..plan.rounds {
+        pairs.push((rate(&work).await?, child::rate(work, DEPTH).await?));
+    }
+    let ours = Figure::of(pairs.iter().map(|(ours, _)| *ours)).median;
+    let theirs = Figure::of(pairs.iter().map(|(_, theirs)| *theirs)).median;
+    results.table.push(Row {
+        what: format!("{} x {}, native: rate / tokio::process", work.count, work.program),
+        figure: Figure::of_ratios(pairs),
+        unit: Unit::Ratio,
+        target: Target::AtLeast(0.9),
+        ours: format!("{ours:.0}/s at {DEPTH}"),
+        theirs: format!("{theirs:.0}/s at {DEPTH}"),
+    });
     Ok(())
 }
 
-/// The same by `tokio::process`.
-pub(crate) async fn bare_rate(count: usize, in_flight: usize) -> anyhow::Result<f64> {
-    let (rate, _) = per_second(stream::iter((0..count).map(|_| run_bare())), in_flight).await?;
-    Ok(rate)
-}
-
-async fn run_bare() -> anyhow::Result<()> {
-    let mut command = Command::new(PROGRAM);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.spawn()?.wait().await.context("an end")?;
-    anyhow::ensure!(status.success(), "{PROGRAM} is {status}");
-    Ok(())
+/// Programs a second, from the wish to the status of each.
+async fn rate(work: &Work) -> anyhow::Result<f64> {
+    let (set, manager) = (Work::set(), ProcManager::new(NativeLauncher::new()?));
+    let specs: Vec<_> =
+        (0..work.count).map(|index| library::spec(work, set, index)).collect::<Result<_, _>>()?;
+    let runs = stream::iter(specs).map(|spec| async {
+        let end = manager.spawn(spec).await?.wait().await?;
+        ensure!(end.to_string() == "Stopped(exit=0)", "it is {end}");
+        Ok(())
+    });
+    Ok(per_second(runs, DEPTH).await?.0)
 }

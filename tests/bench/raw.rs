@@ -6,17 +6,17 @@
 //! end is read and no reference given back: those go with the connection.
 
 use std::collections::{HashMap, HashSet};
-use std::io::PipeReader;
+use std::io::{PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
-use procunit::bus::{Bus, BusAddress, Connected};
+use procunit::bus::{Bus, BusAddress, Connected, ManagerInfo};
 use procunit::id::{SliceName, TieName};
 use procunit::spec::defaults::PROCS_PER_SLICE;
 use procunit::sys::{caller, token::token};
 use procunit::unit::property::{ExecCommand, ExecCommandEx, Property, Value};
-use procunit::unit::{LaunchContext, SystemdVersion, UnitPlan, plan, slice_properties, tie_plan};
+use procunit::unit::{Caller, LaunchContext, SystemdVersion, UnitPlan, plan, slice_properties, tie_plan};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use zbus::{Connection, Fd, MessageStream, OwnedObjectPath, Variant};
@@ -35,53 +35,81 @@ struct Call {
 }
 
 /// Launches a second. A launch is answered when its start job is over.
-pub(crate) async fn rate(work: &Work, depth: usize) -> anyhow::Result<f64> {
-    let (read, held) = std::io::pipe()?;
-    let calls = calls(work).await?;
-    let manager = Manager::connect().await?;
-    let (manager, read) = (&manager, &read);
-    // Sent in this order, on one connection: a tie or a slice is there before what is to be in it.
-    let launches = stream::iter(calls).map(|call| async move { manager.start(&call, read).await });
-    let (rate, _) = per_second(launches, depth).await?;
-    // The end of the tie is the end of whatever is left of the set.
-    drop(held);
-    Ok(rate)
+pub(crate) async fn rate(work: Work, depth: usize) -> anyhow::Result<f64> {
+    // Dropped at the end, and the tie with it: the end of whatever is left of the set.
+    Raw::connect().await?.launch(&work, depth).await
 }
 
-/// What the library would send for each of the set.
-async fn calls(work: &Work) -> anyhow::Result<Vec<Call>> {
-    let Connected { info, .. } = Bus::connect(BusAddress::from_env()?).await?;
-    let token = token(10);
-    let tie = TieName::new(&token);
-    let (set, version) = (Work::set(), info.version.parse::<SystemdVersion>()?);
-    let caller = caller::capture().map_err(|(doing, error)| anyhow::Error::from(error).context(doing))?;
-    let mut calls = Vec::new();
-    for index in 0..work.count {
+/// A connection to systemd with a tie of its own, which is the end of what was launched when it is dropped.
+pub(crate) struct Raw {
+    manager: Manager,
+    places: Places,
+    tie: PipeReader,
+    _held: PipeWriter,
+}
+
+impl Raw {
+    pub(crate) async fn connect() -> anyhow::Result<Self> {
+        let (tie, held) = std::io::pipe()?;
+        Ok(Self { manager: Manager::connect().await?, places: Places::new().await?, tie, _held: held })
+    }
+
+    /// Launches a second.
+    pub(crate) async fn launch(&mut self, work: &Work, depth: usize) -> anyhow::Result<f64> {
+        let set = Work::set();
+        let calls: Vec<_> =
+            (0..work.count).map(|index| self.places.call(work, set, index)).collect::<Result<_, _>>()?;
+        let (manager, tie) = (&self.manager, &self.tie);
+        // Sent in this order, on one connection: a tie or a slice is there before what is to be in it.
+        let launches = stream::iter(calls).map(|call| async move { manager.start(&call, tie).await });
+        Ok(per_second(launches, depth).await?.0)
+    }
+}
+
+/// What the library would send, and where it would put the units.
+struct Places {
+    token: String,
+    caller: Caller,
+    info: ManagerInfo,
+    version: SystemdVersion,
+    /// How many units have got their place.
+    placed: usize,
+}
+
+impl Places {
+    async fn new() -> anyhow::Result<Self> {
+        let Connected { info, .. } = Bus::connect(BusAddress::from_env()?).await?;
+        let caller = caller::capture().map_err(|(doing, error)| anyhow::Error::from(error).context(doing))?;
+        Ok(Self { token: token(10), caller, version: info.version.parse()?, info, placed: 0 })
+    }
+
+    fn call(&mut self, work: &Work, set: usize, index: usize) -> anyhow::Result<Call> {
+        let (place, tie) = (self.placed, TieName::new(&self.token));
+        self.placed += 1;
         // The library's places: the first slice is `app.slice`, the others are its own.
-        let slice = match index / PROCS_PER_SLICE.get() {
+        let slice = match place / PROCS_PER_SLICE.get() {
             0 => SliceName::app(),
-            number => SliceName::numbered(&token, u32::try_from(number)?),
-        };
-        let context = LaunchContext {
-            version,
-            program: work.program.to_owned(),
-            cwd: None,
-            caller: caller.clone(),
-            manager_env: info.environment.clone(),
-            slice: slice.clone(),
-            tie: Some(tie.clone()),
-            extra: Vec::new(),
+            number => SliceName::numbered(&self.token, u32::try_from(number)?),
         };
         let mut aux = Vec::new();
-        if index > 0 && index % PROCS_PER_SLICE.get() == 0 {
+        if place > 0 && place % PROCS_PER_SLICE.get() == 0 {
             aux.push((slice.to_string(), slice_properties()));
         }
-        if index == 0 {
+        if place == 0 {
             aux.push(tie_plan(&tie, "/usr/bin/cat", &slice));
         }
-        calls.push(Call { plan: plan(&library::spec(work, set, index)?, &context)?, aux });
+        let context = LaunchContext {
+            version: self.version,
+            program: work.program.to_owned(),
+            cwd: None,
+            caller: self.caller.clone(),
+            manager_env: self.info.environment.clone(),
+            slice,
+            tie: Some(tie),
+            extra: Vec::new(),
+        };
+        Ok(Call { plan: plan(&library::spec(work, set, index)?, &context)?, aux })
     }
-    Ok(calls)
 }
 
 /// systemd's manager, on two connections as in the library: one carries calls, the other brings signals.

@@ -9,9 +9,9 @@ use tokio::process::Command;
 use crate::work::{Work, per_second};
 
 /// Launches a second, `at_once` commands at a time. A launch is answered when the command is over.
-pub(crate) async fn rate(work: &Work, at_once: usize) -> anyhow::Result<f64> {
+pub(crate) async fn rate(work: Work, at_once: usize) -> anyhow::Result<f64> {
     let slice = format!("app-procbench_{}.slice", Work::set());
-    let launches = stream::iter(0..work.count).map(|_| run(work, &slice));
+    let launches = stream::iter(0..work.count).map(|_| run(&work, &slice));
     let (rate, _) = per_second(launches, at_once).await?;
     // One job for the slice and all in it; neither has another end.
     succeeds(Command::new("systemctl").args(["--user", "stop", &slice])).await?;

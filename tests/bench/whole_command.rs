@@ -5,13 +5,35 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
+use crate::figures::Figure;
+use crate::results::Results;
+use crate::table::{Row, Target, Unit};
+
 /// Runs in a row, as in a script: what one leaves for the user manager to clear away is the next one's time, and so
 /// on its own side.
-pub(crate) const IN_A_ROW: u32 = 20;
+const IN_A_ROW: u32 = 20;
+
+pub(crate) fn measure(count: usize, results: &mut Results) -> anyhow::Result<()> {
+    let pairs: Vec<_> =
+        pairs(count)?.into_iter().map(|(ours, theirs)| (millis(ours), millis(theirs))).collect();
+    results.table.push(Row {
+        what: "procunit run -- true / systemd-run --wait true".to_owned(),
+        figure: Figure::of_ratios(pairs.iter().copied()),
+        unit: Unit::Ratio,
+        target: Target::AtMost(0.85),
+        ours: format!("{:.1} ms", Figure::of(pairs.iter().map(|(ours, _)| *ours)).median),
+        theirs: format!("{:.1} ms", Figure::of(pairs.iter().map(|(_, theirs)| *theirs)).median),
+    });
+    Ok(())
+}
+
+fn millis(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
 
 /// Wall times of one run of each, as the mean of [`IN_A_ROW`]; ours and theirs alternating, as does which of the two
 /// goes first.
-pub(crate) fn pairs(pairs: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
+fn pairs(pairs: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
     // The files of both are in memory from here on.
     ours()?;
     theirs()?;

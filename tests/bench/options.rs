@@ -1,0 +1,82 @@
+//! What was asked of the bench on its command line.
+
+use anyhow::bail;
+
+/// Parts that can be run alone, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Launch,
+    Commands,
+    Live,
+    Delays,
+    Stop,
+    Native,
+    Instructions,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Launch,
+        Self::Commands,
+        Self::Live,
+        Self::Delays,
+        Self::Stop,
+        Self::Native,
+        Self::Instructions,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Commands => "commands",
+            Self::Live => "live",
+            Self::Delays => "delays",
+            Self::Stop => "stop",
+            Self::Native => "native",
+            Self::Instructions => "instructions",
+        }
+    }
+}
+
+/// The command line.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// A short form of everything, which fails on a gross loss alone.
+    pub(crate) quick: bool,
+    /// The table and the chart go into docs/.
+    pub(crate) write: bool,
+    /// Empty: all of them.
+    parts: Vec<Part>,
+}
+
+impl Options {
+    /// Of the arguments behind the program's name.
+    pub(crate) fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--quick" => options.quick = true,
+                "--write" => options.write = true,
+                // cargo's own.
+                "--bench" => {}
+                name => options.parts.push(part(name)?),
+            }
+        }
+        if options.write && (options.quick || !options.parts.is_empty()) {
+            bail!("--write goes with a full run of all parts alone");
+        }
+        Ok(options)
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        if self.parts.is_empty() { &Part::ALL } else { &self.parts }
+    }
+}
+
+fn part(name: &str) -> anyhow::Result<Part> {
+    if let Some(part) = Part::ALL.into_iter().find(|part| part.name() == name) {
+        return Ok(part);
+    }
+    let names: Vec<_> = Part::ALL.into_iter().map(Part::name).collect();
+    bail!("no such part: {name}; there are --quick, --write and {}", names.join(", "))
+}
