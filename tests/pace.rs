@@ -118,7 +118,7 @@ async fn five_thousand_at_once_are_served_in_order_and_no_more_are_under_way_tha
     assert!(launched.iter().all(Result::is_ok));
     assert_eq!(paced.asked(), (0..5_000).map(id).collect::<Vec<_>>());
     assert_eq!(paced.log(|log| log.most), AT_ONCE);
-    let rounds = 5_000 / AT_ONCE as u32;
+    let rounds = u32::try_from(5_000 / AT_ONCE).expect("a few thousand");
     assert!(began.elapsed() < ANSWER * (rounds + 1), "a turn was left unused: {:?}", began.elapsed());
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::launcher::LaunchError;
 use crate::spec::{EnvBase, ProcSpec};
+use crate::sys::caller::Surroundings;
 use crate::sys::program::{self, ProgramError};
-use crate::unit::Caller;
 
 /// A spec's names, looked up.
 pub(super) struct Resolved {
@@ -15,27 +15,45 @@ pub(super) struct Resolved {
     pub(super) program: String,
     /// The spec's working directory, absolute and canonical; `None` where it has none.
     pub(super) cwd: Option<String>,
-    /// What a plain child would inherit.
-    pub(super) caller: Caller,
 }
 
-/// Looks a spec's names up from where the caller stands.
+/// Looks a spec's names up from where the caller stands, and whether the kernel can run the program.
 ///
 /// # Errors
 /// What is missing or unusable, by its name.
-pub(super) fn resolve(spec: &ProcSpec, caller: Caller) -> Result<Resolved, LaunchError> {
+#[cfg(feature = "systemd")]
+pub(super) fn resolve(spec: &ProcSpec, caller: &Surroundings) -> Result<Resolved, LaunchError> {
+    let resolved = find(spec, caller)?;
+    check_format(&resolved, caller)?;
+    Ok(resolved)
+}
+
+/// The same without a look into the program, for a launcher that gets to hear from execve(2) itself what is wrong with
+/// it: [`check_format`] says that in words then.
+///
+/// # Errors
+/// What is missing or unusable, by its name.
+pub(super) fn find(spec: &ProcSpec, caller: &Surroundings) -> Result<Resolved, LaunchError> {
     let cwd = match spec.cwd() {
         Some(cwd) => Some(directory(&Path::new(&caller.cwd).join(cwd))?),
         None => None,
     };
     let base = Path::new(cwd.as_deref().unwrap_or(&caller.cwd));
-    let found = program::resolve(spec.program(), base, child_path(spec, &caller))?;
-    let program = utf8(normal(&found))?;
-    Ok(Resolved { program, cwd, caller })
+    let found = program::find(spec.program(), base, child_path(spec, caller))?;
+    Ok(Resolved { program: utf8(normal(&found))?, cwd })
+}
+
+/// Refuses a program that the kernel cannot run for what is in it.
+///
+/// # Errors
+/// What is missing or unusable, by its name.
+pub(super) fn check_format(resolved: &Resolved, caller: &Surroundings) -> Result<(), LaunchError> {
+    let base = Path::new(resolved.cwd.as_deref().unwrap_or(&caller.cwd));
+    Ok(program::check_format(Path::new(&resolved.program), base)?)
 }
 
 /// The PATH that the proc will see.
-fn child_path<'a>(spec: &'a ProcSpec, caller: &'a Caller) -> Option<&'a str> {
+fn child_path<'a>(spec: &'a ProcSpec, caller: &'a Surroundings) -> Option<&'a str> {
     let environment = spec.environment();
     if let Some(change) = environment.changes.get("PATH") {
         return change.as_deref();
@@ -58,9 +76,10 @@ fn directory(path: &Path) -> Result<String, LaunchError> {
 
 /// Without `.` and `..`. The last component stays as it is written: a program may go by the name of its link.
 fn normal(path: &Path) -> PathBuf {
-    let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
-    match (plain, path.parent().map(Path::canonicalize), path.file_name()) {
-        (false, Some(Ok(parent)), Some(name)) => parent.join(name),
+    let climbs = path.components().any(|part| matches!(part, std::path::Component::ParentDir));
+    let parent = path.parent().filter(|_| climbs).map(Path::canonicalize);
+    match (parent, path.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
         // Collecting the components drops every `.`.
         _ => path.components().collect(),
     }

@@ -50,12 +50,10 @@ impl Turn {
     /// Waits for `launch` to its end, and gives the turn on by then, or earlier where it takes long.
     pub(super) async fn spend_on<T>(self, launch: impl Future<Output = T>) -> T {
         let mut launch = std::pin::pin!(launch);
-        match timeout(AT_MOST, &mut launch).await {
-            Ok(launched) => launched,
-            Err(_) => {
-                drop(self);
-                launch.await
-            }
+        if let Ok(launched) = timeout(AT_MOST, &mut launch).await {
+            return launched;
         }
+        drop(self);
+        launch.await
     }
 }

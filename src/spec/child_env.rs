@@ -6,6 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::defaults::ENVIRONMENT_ENTRIES_MAX;
+#[cfg(feature = "native")]
+use super::environment::Environment;
 use super::environment::{EnvBase, OWN, PER_SERVICE, long_value_flaw, name_flaw, value_flaw};
 use super::error::{Field, Flaw, SpecError};
 use super::proc_spec::ProcSpec;
@@ -22,10 +24,19 @@ pub struct ChildEnv {
     pub dropped: Vec<(String, Flaw)>,
 }
 
+/// What decides which entries of its caller a proc inherits, where its spec changes none.
+#[cfg(feature = "native")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Inheritance {
+    base: EnvBase,
+    /// Whether the caller's `JOURNAL_STREAM` stays true of it.
+    journal_stream: bool,
+}
+
 impl ChildEnv {
     /// The environment of this spec's proc, launched by a caller that has this environment, on this host.
     pub fn of(spec: &ProcSpec, caller: &[(OsString, OsString)], host: &str) -> Self {
-        let mut seen = inherited(spec, caller);
+        let mut seen = Self::inherited(spec, caller);
         for (name, value) in &spec.environment().changes {
             if let Some(value) = value {
                 seen.set.insert(name.clone(), value.clone());
@@ -33,8 +44,38 @@ impl ChildEnv {
                 seen.set.remove(name);
             }
         }
-        seen.set.extend(own(spec, host));
+        seen.set.extend(own(spec, host).map(|(name, value)| (name.to_owned(), value)));
         seen
+    }
+
+    /// What of it comes from the caller: all that can be passed, the first of several with one name, as getenv(3)
+    /// reads it.
+    pub(crate) fn inherited(spec: &ProcSpec, caller: &[(OsString, OsString)]) -> Self {
+        let mut seen = Self { set: BTreeMap::new(), dropped: Vec::new() };
+        for (name, value) in caller.iter().filter(|(name, _)| is_inherited(&name.to_string_lossy(), spec)) {
+            match passable(name, value) {
+                Ok((name, value)) => {
+                    seen.set.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+                }
+                Err(dropped) => seen.dropped.push(dropped),
+            }
+        }
+        seen
+    }
+
+    /// By what this spec inherits: others with the same get the same from the same caller. `None` where it depends on
+    /// what the spec changes.
+    #[cfg(feature = "native")]
+    pub(crate) fn inheritance(spec: &ProcSpec) -> Option<Inheritance> {
+        let Environment { base, changes } = spec.environment();
+        let journal_stream = keeps_journal_stream(spec);
+        changes.is_empty().then_some(Inheritance { base: *base, journal_stream })
+    }
+
+    /// What says which proc it is.
+    #[cfg(feature = "native")]
+    pub(crate) fn own(spec: &ProcSpec, host: &str) -> impl Iterator<Item = (&'static str, String)> {
+        own(spec, host)
     }
 
     /// Refuses more entries than systemd takes.
@@ -42,26 +83,20 @@ impl ChildEnv {
     /// # Errors
     /// When there are more.
     pub fn check_count(&self) -> Result<(), SpecError> {
-        let (count, max) = (self.set.len(), ENVIRONMENT_ENTRIES_MAX);
+        Self::check_count_of(self.set.len())
+    }
+
+    /// The same of so many.
+    ///
+    /// # Errors
+    /// When there are more.
+    pub(crate) fn check_count_of(count: usize) -> Result<(), SpecError> {
+        let max = ENVIRONMENT_ENTRIES_MAX;
         if count > max {
             return Err(SpecError::new(Field::Environment, Flaw::TooMany { count, max }));
         }
         Ok(())
     }
-}
-
-/// What comes from the caller: all that can be passed, the first of several with one name, as getenv(3) reads it.
-fn inherited(spec: &ProcSpec, caller: &[(OsString, OsString)]) -> ChildEnv {
-    let mut seen = ChildEnv { set: BTreeMap::new(), dropped: Vec::new() };
-    for (name, value) in caller.iter().filter(|(name, _)| is_inherited(&name.to_string_lossy(), spec)) {
-        match passable(name, value) {
-            Ok((name, value)) => {
-                seen.set.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-            }
-            Err(dropped) => seen.dropped.push(dropped),
-        }
-    }
-    seen
 }
 
 /// An entry as D-Bus can carry it and the kernel takes it, or its name as people can read it and what is wrong.
@@ -95,9 +130,9 @@ fn keeps_journal_stream(spec: &ProcSpec) -> bool {
 }
 
 /// What says which proc it is.
-fn own(spec: &ProcSpec, host: &str) -> impl Iterator<Item = (String, String)> {
+fn own(spec: &ProcSpec, host: &str) -> impl Iterator<Item = (&'static str, String)> {
     let rank = spec.rank().map(|rank| ("PROCUNIT_RANK", rank.to_string()));
     let id = ("PROCUNIT_ID", spec.id().to_string());
     let name = ("PROCUNIT_PROCESS_NAME", spec.process_name(host));
-    [id, name].into_iter().chain(rank).map(|(name, value)| (name.to_owned(), value))
+    [id, name].into_iter().chain(rank)
 }

@@ -40,7 +40,7 @@ pub const ENDED_DETACHED_UNITS: usize = 1_000;
 pub const TRANSITIONS_KEPT: usize = 64;
 /// Procs in one slice: launching into a slice slows down as it fills (measured, 252: 270 a second into an empty
 /// slice, 143 into one with 3,000 units; flat with 50 to a slice).
-pub const PROCS_PER_SLICE: usize = 50;
+pub const PROCS_PER_SLICE: NonZeroUsize = NonZeroUsize::new(50).expect("not zero");
 /// Journald streams a manager opens itself; 252's journald serves about 4,092 for the whole host (measured).
 pub const OWNED_JOURNAL_STREAMS: usize = 1_024;
 

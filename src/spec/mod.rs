@@ -19,6 +19,8 @@ mod stop;
 
 pub use builder::ProcSpecBuilder;
 pub use child_env::ChildEnv;
+#[cfg(feature = "native")]
+pub(crate) use child_env::Inheritance;
 pub use current::CurrentError;
 pub use environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_flaw};
 pub use error::{Field, Flaw, SpecError};

@@ -1,5 +1,6 @@
 //! What a plain child of this process would inherit, read at the moment of a launch.
 
+use std::ffi::OsString;
 use std::io;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -11,19 +12,45 @@ use crate::unit::Caller;
 /// # Errors
 /// Where the working directory is gone or unreadable, or /proc is not there; the text says which.
 pub fn capture() -> Result<Caller, (&'static str, io::Error)> {
+    surroundings().and_then(Surroundings::into_caller)
+}
+
+/// What of it every launcher needs. The rest costs a read of /proc, and a child of this process has it anyway.
+pub(crate) struct Surroundings {
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// The working directory, absolute and canonical.
+    pub(crate) cwd: String,
+    pub(crate) host: String,
+}
+
+/// Reads this process's environment, working directory and host name.
+///
+/// # Errors
+/// Where the working directory is gone or unreadable; the text says so.
+pub(crate) fn surroundings() -> Result<Surroundings, (&'static str, io::Error)> {
     let cwd = std::env::current_dir().map_err(|error| ("reading the working directory", error))?;
     let cwd = cwd.into_os_string().into_string().map_err(|path| {
         let message = format!("{} is not UTF-8", path.display());
         ("reading the working directory", io::Error::new(io::ErrorKind::InvalidData, message))
     })?;
-    Ok(Caller {
-        env: std::env::vars_os().collect(),
-        cwd,
-        umask: umask().map_err(|error| ("reading the umask", error))?,
-        nofile: getrlimit(Resource::RLIMIT_NOFILE)
-            .map_err(|errno| ("reading the limit of open files", errno.into()))?,
-        host: host(),
-    })
+    Ok(Surroundings { env: std::env::vars_os().collect(), cwd, host: host() })
+}
+
+impl Surroundings {
+    /// With what a process has to be given that is no child of this one.
+    ///
+    /// # Errors
+    /// Where /proc is not there; the text says what was read.
+    pub(crate) fn into_caller(self) -> Result<Caller, (&'static str, io::Error)> {
+        Ok(Caller {
+            env: self.env,
+            cwd: self.cwd,
+            umask: umask().map_err(|error| ("reading the umask", error))?,
+            nofile: getrlimit(Resource::RLIMIT_NOFILE)
+                .map_err(|errno| ("reading the limit of open files", errno.into()))?,
+            host: self.host,
+        })
+    }
 }
 
 /// umask(2) can only be read by setting it, which another thread would see; /proc/self/status tells it since

@@ -9,33 +9,59 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{self, Pid, getpid};
 
+use super::strings::Strings;
 use super::{descriptors, parent_death, signals};
 
 /// What a child shall be.
-#[derive(Debug)]
 pub(crate) struct Image {
     /// The file to execute. There is no look on a PATH and no shell for a script that names no interpreter.
     pub(crate) program: CString,
     /// The whole argument vector.
-    pub(crate) argv: Vec<CString>,
-    /// The whole environment, `NAME=VALUE` each.
-    pub(crate) env: Vec<CString>,
+    pub(crate) argv: Strings,
+    /// The whole environment, `NAME=VALUE` each: what it has in common with others, and what is its own.
+    pub(crate) env: (Arc<Strings>, Strings),
     /// The working directory; the parent's where there is none.
     pub(crate) cwd: Option<CString>,
     /// The file mode creation mask; the parent's where there is none.
     pub(crate) umask: Option<u32>,
     /// Descriptors 0, 1 and 2.
-    pub(crate) stdio: [OwnedFd; 3],
+    pub(crate) stdio: [Stream; 3],
+}
+
+/// A standard stream of a child.
+pub(crate) enum Stream {
+    /// `/dev/null`, which the child opens itself: until then it takes no descriptor.
+    Null,
+    /// A duplicate of this one, whose own number is above 2.
+    Open(Arc<OwnedFd>),
+}
+
+/// A child that was made.
+pub(crate) struct Made {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// A descriptor of it, if one was asked for and is to be had (`CLONE_PIDFD`: Linux 5.2).
+    pub(crate) pidfd: Option<OwnedFd>,
+}
+
+/// Where a child runs until exec. One child is made on it at a time.
+pub(crate) struct Stack(Vec<u128>);
+
+impl Stack {
+    pub(crate) fn new() -> Self {
+        Self(vec![0; STACK / size_of::<u128>()])
+    }
 }
 
 /// Why there is no child.
@@ -80,34 +106,47 @@ pub(crate) enum Step {
 ///
 /// # Errors
 /// [`StartError`]; nothing is left of the child then.
-pub(crate) fn start(image: &Image) -> Result<Pid, StartError> {
+pub(crate) fn start(image: &Image, stack: &mut Stack, with_pidfd: bool) -> Result<Made, StartError> {
     let memory = Memory {
         image,
-        argv: pointers(&image.argv),
-        env: pointers(&image.env),
+        argv: Strings::pointers(&[&image.argv]),
+        env: Strings::pointers(&[&image.env.0, &image.env.1]),
         parent: getpid(),
-        open_files: open_files_limit(),
+        open_files: descriptors::limit(),
         gave_up: Cell::new(None),
     };
-    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the stack grows down from its end, which is aligned for every architecture, and is the child's alone.
-    // Stack and memory live until this call returns, which is when the child no longer uses either (CLONE_VFORK).
-    // `run` makes async-signal-safe calls alone, and what it has for arguments is not written to by others: this
-    // thread stands still, and nobody else knows of it.
-    let pid = unsafe {
-        let top = stack.as_mut_ptr_range().end;
-        libc::clone(run, top.cast(), flags, (&raw const memory).cast_mut().cast())
-    };
-    let pid = Pid::from_raw(Errno::result(pid).map_err(StartError::Clone)?);
+    let with = with_pidfd.then(|| clone(&memory, stack, true).ok()).flatten();
+    // Want of descriptors is no reason not to start it.
+    let (pid, pidfd) = with.map_or_else(|| clone(&memory, stack, false), Ok).map_err(StartError::Clone)?;
     match memory.gave_up.get() {
-        None => Ok(pid),
+        None => Ok(Made { pid, pidfd }),
         Some((step, errno)) => {
             // It is over, or on its last few instructions.
             let _ = waitpid(pid, None);
             Err(StartError::GaveUp(step, errno))
         }
     }
+}
+
+/// Makes a child, and stands still until it has become its image or is over.
+fn clone(memory: &Memory<'_>, stack: &mut Stack, with_pidfd: bool) -> Result<(Pid, Option<OwnedFd>), Errno> {
+    const NONE: c_int = -1;
+    let pidfd_flag = if with_pidfd { libc::CLONE_PIDFD } else { 0 };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | pidfd_flag;
+    let mut fd = NONE;
+    // SAFETY: the stack grows down from its end, which is aligned for every architecture, and is the child's alone.
+    // Stack and memory live until this call returns, which is when the child no longer uses either (CLONE_VFORK).
+    // `run` makes async-signal-safe calls alone, and what it has for arguments is not written to by others: this
+    // thread stands still, and nobody else knows of it. The kernel writes the descriptor to `fd` and nowhere else.
+    let pid = unsafe {
+        let top = stack.0.as_mut_ptr_range().end;
+        libc::clone(run, top.cast(), flags, ptr::from_ref(memory).cast_mut().cast(), &raw mut fd)
+    };
+    let pid = Pid::from_raw(Errno::result(pid)?);
+    // SAFETY: the kernel has just made it, closed on exec, and nothing else knows it. One without the flag leaves
+    // `fd` as it was.
+    let pidfd = (fd != NONE).then(|| unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok((pid, pidfd))
 }
 
 /// Bytes of stack for the way to exec, which needs a fraction of that.
@@ -153,9 +192,10 @@ impl Memory<'_> {
         }
         at(Step::Session, unistd::setsid())?;
         let [stdin, stdout, stderr] = &image.stdio;
-        at(Step::Stdin, unistd::dup2_stdin(stdin))?;
-        at(Step::Stdout, unistd::dup2_stdout(stdout))?;
-        at(Step::Stderr, unistd::dup2_stderr(stderr))?;
+        // In this order: where /dev/null is opened, every lower number is taken.
+        at(Step::Stdin, stdin.put(0, OFlag::O_RDONLY))?;
+        at(Step::Stdout, stdout.put(1, OFlag::O_WRONLY))?;
+        at(Step::Stderr, stderr.put(2, OFlag::O_WRONLY))?;
         at(Step::Descriptors, descriptors::close_on_exec(self.open_files))?;
         if let Some(cwd) = &image.cwd {
             at(Step::Cwd, unistd::chdir(CStr::as_ref(cwd)))?;
@@ -178,12 +218,30 @@ fn at<T>(step: Step, result: Result<T, Errno>) -> Result<(), (Step, Errno)> {
     result.map(drop).map_err(|errno| (step, errno))
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
-}
+impl Stream {
+    /// The descriptor that it has already.
+    pub(crate) fn open(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Null => None,
+            Self::Open(fd) => Some(fd),
+        }
+    }
 
-/// How many descriptors this process can have at the most, as far as can be told.
-fn open_files_limit() -> i32 {
-    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::from(u16::MAX), |(soft, _)| soft);
-    i32::try_from(soft).unwrap_or(i32::MAX)
+    /// Puts it under this number. Async-signal-safe.
+    fn put(&self, number: c_int, how: OFlag) -> Result<(), Errno> {
+        match self {
+            Self::Null => {
+                // Its number is free then, and the lowest that is: no other one need be free.
+                // SAFETY: an integer; the descriptors are the child's own, copied from this process's.
+                unsafe { libc::close(number) };
+                // SAFETY: a string that ends in NUL, and an integer.
+                let opened = Errno::result(unsafe { libc::open(c"/dev/null".as_ptr(), how.bits()) })?;
+                if opened == number { Ok(()) } else { Err(Errno::EBADF) }
+            }
+            Self::Open(fd) => {
+                // SAFETY: two integers; as above.
+                Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
+            }
+        }
+    }
 }

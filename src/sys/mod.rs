@@ -4,17 +4,21 @@ pub mod caller;
 #[cfg(feature = "native")]
 pub(crate) mod child;
 #[cfg(feature = "native")]
-mod descriptors;
+pub(crate) mod descriptors;
 mod format;
 #[cfg(feature = "native")]
 mod parent_death;
 #[cfg(feature = "native")]
 pub(crate) mod pidfd;
 #[cfg(feature = "native")]
+pub(crate) mod poll;
+#[cfg(feature = "native")]
 pub(crate) mod processes;
 pub mod program;
 #[cfg(feature = "native")]
 pub(crate) mod signals;
+#[cfg(feature = "native")]
+pub(crate) mod strings;
 pub mod token;
 #[cfg(feature = "native")]
 pub(crate) mod wait;

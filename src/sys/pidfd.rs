@@ -2,15 +2,12 @@
 
 #![expect(unsafe_code, reason = "calls that nix does not have")]
 
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use crate::signal::Signal;
 
@@ -24,19 +21,6 @@ pub(crate) fn open(pid: Pid) -> Result<OwnedFd, Errno> {
     let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel has just made it, closed on exec, and nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Resolves, as [`AsyncFd::readable`], when the process that has this number now is over, waited for or not.
-///
-/// # Errors
-/// As [`open`], and where the runtime can watch no more descriptors.
-///
-/// # Panics
-/// Outside a tokio runtime.
-pub(crate) fn watch(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
-    let fd = open(pid)?;
-    // SAFETY: an `OwnedFd` gives the same descriptor, and keeps it open, for as long as it lives.
-    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
 /// Sends a signal to that process, or to none. Linux 5.1.

@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getsid};
 
 use super::{pidfd, signals};
@@ -30,26 +33,40 @@ pub(crate) struct Process {
     pub(crate) session: Pid,
 }
 
-/// Every process that can be seen, zombies too.
-///
-/// The kernel lists by rising number as the reading goes on (`next_tgid`, fs/proc/base.c), and a child has a higher
-/// one than its parent: who forks and exits meanwhile is found in its child. Only where the numbers wrap around in
-/// just that moment can a child be missed.
-///
-/// Sessions are asked for by getsid(2): a read of /proc/PID/stat costs many times as much, and there may be thousands
-/// of processes that are nobody's business here.
-///
-/// # Errors
-/// Where /proc cannot be read, for want of descriptors for instance.
-pub(crate) fn list() -> io::Result<Vec<Listed>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
-        // ESRCH: it is gone again.
-        found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
+/// A list of processes that is made again and again. It keeps /proc open, so that want of descriptors does not stop it.
+#[derive(Default)]
+pub(crate) struct Listing(Option<Dir>);
+
+impl Listing {
+    /// Every process that can be seen, zombies too.
+    ///
+    /// The kernel lists by rising number as the reading goes on (`next_tgid`, fs/proc/base.c), and a child has a higher
+    /// one than its parent: who forks and exits meanwhile is found in its child. Only where the numbers wrap around in
+    /// just that moment can a child be missed.
+    ///
+    /// Sessions are asked for by getsid(2): a read of /proc/PID/stat costs many times as much, and there may be
+    /// thousands of processes that are nobody's business here.
+    ///
+    /// # Errors
+    /// Where /proc cannot be read.
+    pub(crate) fn take(&mut self) -> Result<Vec<Listed>, Errno> {
+        let proc = match &mut self.0 {
+            Some(proc) => proc,
+            closed => {
+                let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                closed.insert(Dir::open("/proc", flags, Mode::empty())?)
+            }
+        };
+        let mut found = Vec::new();
+        for entry in proc.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_str().ok();
+            let Some(pid) = name.and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
+            // ESRCH: it is gone again.
+            found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
+        }
+        Ok(found)
     }
-    Ok(found)
 }
 
 /// Sends signals, in order, to one process, if it still is in the session of `leader`.
@@ -72,6 +89,19 @@ pub(crate) fn send(process: &Process, leader: Pid, sent: &[Signal]) -> Result<()
             is_it().and_then(|()| sent.iter().try_for_each(|&signal| signals::send(process.pid, signal)))
         }
     }
+}
+
+/// Those of the listed processes that are in the session of `leader`: by now a number may be that of a process in
+/// another one.
+///
+/// # Errors
+/// As [`look`].
+pub(crate) fn in_session(leader: Pid, listed: &[Pid]) -> io::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for pid in listed {
+        found.extend(look(*pid)?.filter(|process| process.session == leader));
+    }
+    Ok(found)
 }
 
 /// The process with this number; `None` where it is over, waited for or not.
@@ -136,9 +166,12 @@ mod tests {
     #[test]
     fn this_process_is_listed_in_its_session() {
         let own = nix::unistd::getpid();
-        let listed = list().unwrap().into_iter().find(|listed| listed.pid == own).unwrap();
         let looked = look(own).unwrap().unwrap();
-        assert_eq!([listed.session, looked.session], [getsid(None).unwrap(); 2]);
         assert_eq!(looked.group, nix::unistd::getpgrp());
+        let mut listing = Listing::default();
+        for _ in 0..2 {
+            let listed = listing.take().unwrap().into_iter().find(|listed| listed.pid == own).unwrap();
+            assert_eq!([listed.session, looked.session], [getsid(None).unwrap(); 2]);
+        }
     }
 }

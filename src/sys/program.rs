@@ -54,17 +54,22 @@ pub enum ProgramError {
 /// [`ProgramError`].
 pub fn resolve(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf, ProgramError> {
     let found = find(program, cwd, path)?;
-    match format::check(&found, cwd) {
-        Ok(()) => Ok(found),
-        Err(Flaw::Format(why)) => Err(ProgramError::NotExecutable { path: found, why }),
-        Err(Flaw::Interpreter(interpreter, why)) => {
-            Err(ProgramError::Interpreter { path: found, interpreter, why })
-        }
+    check_format(&found, cwd)?;
+    Ok(found)
+}
+
+/// Refuses a file that the kernel would refuse to run in `cwd` for what is in it.
+pub(crate) fn check_format(file: &Path, cwd: &Path) -> Result<(), ProgramError> {
+    let path = file.to_owned();
+    match format::check(file, cwd) {
+        Ok(()) => Ok(()),
+        Err(Flaw::Format(why)) => Err(ProgramError::NotExecutable { path, why }),
+        Err(Flaw::Interpreter(interpreter, why)) => Err(ProgramError::Interpreter { path, interpreter, why }),
     }
 }
 
-/// The file that is meant.
-fn find(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf, ProgramError> {
+/// The file that is meant, whatever is in it.
+pub(crate) fn find(program: &str, cwd: &Path, path: Option<&str>) -> Result<PathBuf, ProgramError> {
     if program.contains('/') {
         let full = cwd.join(program);
         return match check(&full) {

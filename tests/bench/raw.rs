@@ -87,12 +87,12 @@ impl Places {
         let (place, tie) = (self.placed, TieName::new(&self.token));
         self.placed += 1;
         // The library's places: the first slice is `app.slice`, the others are its own.
-        let slice = match place / PROCS_PER_SLICE {
+        let slice = match place / PROCS_PER_SLICE.get() {
             0 => SliceName::app(),
             number => SliceName::numbered(&self.token, u32::try_from(number)?),
         };
         let mut aux = Vec::new();
-        if place > 0 && place % PROCS_PER_SLICE == 0 {
+        if place > 0 && place % PROCS_PER_SLICE.get() == 0 {
             aux.push((slice.to_string(), slice_properties()));
         }
         if place == 0 {

@@ -96,6 +96,11 @@ pub(crate) async fn output_of(manager: &ProcManager, spec: ProcSpecBuilder) -> V
     Talking::spawn(manager, spec).await.rest().await
 }
 
+/// How many descriptors this process has.
+pub(crate) fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
+}
+
 /// The one-letter state of proc_pid_stat(5); `None` where there is no such process.
 pub(crate) fn state_of(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -8,6 +8,7 @@ mod ending;
 mod exits;
 mod journal;
 mod leaks;
+mod many;
 mod owner;
 mod refusals;
 mod restart;

@@ -1,23 +1,12 @@
-//! From the end of a main process to the end of everything it forked.
+//! From the end of a main process to the end of everything it forked: what is to be done about what is left, and
+//! when. It asks and signals nothing itself.
 
-use std::future::pending;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
-use tokio::time::{Instant, sleep, sleep_until};
-
-use super::exit_watch::ExitWatch;
-use super::tree::Tree;
-use crate::launcher::Facts;
 use crate::signal::Signal;
-use crate::status::Found;
-use crate::status::machine::Event;
-use crate::sys::pidfd;
-use crate::sys::processes::Process;
 
 /// How long a look at what is left may lie back, should nothing else call for one.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How what a main process leaves behind is ended.
 #[derive(Debug, Clone, Copy)]
@@ -28,78 +17,96 @@ pub(super) struct Sweep {
     pub(super) backstop: Duration,
 }
 
-/// Tells the end of the main process as soon as it is known, ends what that left, and waits for the main process
-/// last.
-pub(super) async fn follow(tree: Arc<Tree>, mut exit: ExitWatch, sweep: Sweep, facts: Facts) {
-    let leader = tree.leader();
-    let end = tokio::select! {
-        biased;
-        end = exit.end(leader) => end,
-        () = abandoned(&tree) => exit.end(leader).await,
-    };
-    if let Err(errno) = end {
-        // Its number may be another's by now: nothing that goes by it is done any more.
-        tracing::warn!(pid = leader.number(), %errno, "somebody else has waited for this child");
-        return facts.send(Event::Lost(Found::NoExitStatus));
+/// What a main process left is asked to end by the stop signal, then CONT, so that a stopped process sees it; SIGKILL
+/// follows at the backstop, or once it is doomed. As systemd does with what the main process of a service leaves
+/// (service.c, `SERVICE_FINAL_SIGTERM`).
+#[derive(Debug)]
+pub(super) struct Aftermath {
+    place: u64,
+    asks: [Signal; 2],
+    asked: bool,
+    kill_at: Instant,
+    look_at: Instant,
+}
+
+impl Aftermath {
+    /// The main process is over, the `place`th to be, and has not been looked behind.
+    pub(super) fn new(sweep: Sweep, place: u64, now: Instant) -> Self {
+        let asks = [sweep.signal, Signal::CONT];
+        Self { place, asks, asked: false, kill_at: now + sweep.backstop, look_at: now }
     }
-    tree.tell_end();
-    drop(exit);
-    leave_nothing(&tree, sweep).await;
-    tree.reap().await;
-    facts.send(Event::TreeGone);
-}
 
-/// Kills it when nobody wants it any more.
-async fn abandoned(tree: &Tree) {
-    tree.doomed().await;
-    // What goes wrong with that shows in what is left, and that is looked at.
-    let _ = tree.kill().await;
-}
+    /// Its place among the ends: what goes at the same time goes in that order.
+    pub(super) fn place(&self) -> u64 {
+        self.place
+    }
 
-/// The stop signal, then CONT, so that a stopped process sees it; SIGKILL at the backstop, or once it is wanted.
-/// As systemd does with what the main process of a service leaves (service.c, `SERVICE_FINAL_SIGTERM`).
-async fn leave_nothing(tree: &Tree, sweep: Sweep) {
-    let kill_at = Instant::now() + sweep.backstop;
-    let mut doomed = false;
-    let mut asked = false;
-    loop {
-        let left = match tree.others().await {
-            Ok(left) => left,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look at what a main process left; trying again");
-                sleep(LOOK_EVERY).await;
-                continue;
-            }
-        };
-        let Some(first) = left.first() else { return };
-        doomed |= Instant::now() >= kill_at;
-        if doomed {
-            signal(tree, &left, &[Signal::KILL]);
-        } else if !asked {
-            asked = true;
-            signal(tree, &left, &[sweep.signal, Signal::CONT]);
+    /// When it is to be looked at.
+    pub(super) fn look_at(&self) -> Instant {
+        self.look_at
+    }
+
+    /// Something calls for a look by then.
+    pub(super) fn look_by(&mut self, then: Instant) {
+        self.look_at = self.look_at.min(then);
+    }
+
+    /// A look came to nothing; the next one is due later.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        self.look_at = now + LOOK_EVERY;
+    }
+
+    /// Something is left: what is to be sent to it.
+    pub(super) fn on_left(&mut self, doomed: bool, now: Instant) -> &[Signal] {
+        self.look_again(now);
+        if doomed || now >= self.kill_at {
+            return &[Signal::KILL];
         }
-        tokio::select! {
-            () = over(first.pid) => {}
-            () = sleep(LOOK_EVERY) => {}
-            () = sleep_until(kill_at), if !doomed => {}
-            () = tree.doomed(), if !doomed => doomed = true,
+        self.look_by(self.kill_at);
+        let first = !std::mem::replace(&mut self.asked, true);
+        if first { &self.asks } else { &[] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKSTOP: Duration = Duration::from_secs(1);
+
+    fn aftermath(now: Instant) -> Aftermath {
+        Aftermath::new(Sweep { signal: Signal::INT, backstop: BACKSTOP }, 0, now)
+    }
+
+    #[test]
+    fn what_is_left_is_asked_once_and_killed_at_the_backstop_and_then_at_every_look() {
+        let now = Instant::now();
+        let mut left = aftermath(now);
+        assert_eq!(left.look_at(), now);
+        assert_eq!(left.on_left(false, now), [Signal::INT, Signal::CONT]);
+        assert_eq!(left.look_at(), now + LOOK_EVERY);
+        let late = now + BACKSTOP.saturating_sub(LOOK_EVERY / 2);
+        assert_eq!(left.on_left(false, late), []);
+        assert_eq!(left.look_at(), now + BACKSTOP, "not after the backstop");
+        for _ in 0..2 {
+            assert_eq!(left.on_left(false, now + BACKSTOP), [Signal::KILL]);
         }
     }
-}
 
-fn signal(tree: &Tree, left: &[Process], sent: &[Signal]) {
-    for &signal in sent {
-        // What cannot be signalled stays, and is seen to stay.
-        let _ = tree.leader().signal_group(signal);
+    #[test]
+    fn what_is_doomed_is_not_asked() {
+        let now = Instant::now();
+        assert_eq!(aftermath(now).on_left(true, now), [Signal::KILL]);
     }
-    tree.signal_outside(left, sent);
-}
 
-/// Resolves when this process is over, or was before; never where that cannot be told. It is a hint to look again.
-async fn over(pid: Pid) {
-    match pidfd::watch(pid) {
-        Ok(fd) => drop(fd.readable().await),
-        Err(_) => pending().await,
+    #[test]
+    fn a_look_is_moved_forward_and_never_back() {
+        let now = Instant::now();
+        let mut left = aftermath(now);
+        left.look_again(now);
+        left.look_by(now + LOOK_EVERY * 2);
+        assert_eq!(left.look_at(), now + LOOK_EVERY);
+        left.look_by(now);
+        assert_eq!(left.look_at(), now);
     }
 }

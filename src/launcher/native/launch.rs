@@ -1,52 +1,47 @@
 //! One launch, from spec to exec.
 
-use std::ffi::CString;
+use std::ffi::{CString, NulError};
 use std::io;
-use std::sync::Arc;
 
-use super::Shared;
-use super::exit_watch::ExitWatch;
-use super::follow::{Sweep, follow};
+use super::environment::{Environment, Environments};
+use super::follow::Sweep;
 use super::run::NativeRun;
-use super::spawner::{Refused, Started};
+use super::spawner::{Refused, Spawner};
 use super::streams::{self, Streams};
-use super::tree::Tree;
 use crate::id::InvocationId;
 use crate::launcher::resolve::{self, Resolved};
 use crate::launcher::{Facts, LaunchError, Launched};
 use crate::spec::{ChildEnv, Lifetime, ProcSpec};
 use crate::status::FailReason;
 use crate::status::exit::SetupStep;
-use crate::status::machine::Event;
 use crate::sys::caller;
 use crate::sys::child::{Image, StartError, Step};
+use crate::sys::strings::Strings;
 use crate::sys::token::random_id;
 use crate::unit::PlanNote;
 
 /// Starts it and answers when exec has succeeded; on an error nothing of it is left.
 pub(super) async fn launch(
-    shared: &Arc<Shared>,
+    (spawner, environments): (&Spawner, &Environments),
     spec: &ProcSpec,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
     refuse_what_needs_systemd(spec)?;
-    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
-    let resolved = resolve::resolve(spec, caller)?;
-    let mut environment = ChildEnv::of(spec, &resolved.caller.env, &resolved.caller.host);
-    environment.check_count()?;
+    let caller = caller::surroundings().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
+    let resolved = resolve::find(spec, &caller)?;
+    let nul = |error: NulError| os("putting the command together")(error.into());
+    let mut environment = environments.of(spec, &caller).map_err(nul)?;
+    ChildEnv::check_count_of(environment.count())?;
     let notes = notes(spec, &environment);
-    let run = name_run(spec, &mut environment);
+    let run = name_run(spec, &mut environment).map_err(nul)?;
     let streams = streams::open(spec).await?;
-    let image = image(spec, resolved, environment, streams).map_err(os("putting the command together"))?;
-    let started = shared.spawner.start_child(image).await;
-    // From here on dropping the leader ends the child.
-    let Started { leader, at } = started.map_err(|refused| not_started(spec, refused))?;
-    let exit = ExitWatch::new(leader.pid()).map_err(os("watching the child"))?;
-    facts.send(Event::Started { pid: leader.number(), at: at.into(), run });
-    let (census, launcher) = (Arc::clone(&shared.census), shared.launcher.clone());
-    let tree = Arc::new(Tree::new(leader, facts.clone(), census, launcher));
+    let image = image(spec, &resolved, environment, streams).map_err(nul)?;
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
-    tokio::spawn(follow(Arc::clone(&tree), exit, sweep, facts));
+    let tree = spawner.start_child(image, (run, facts), sweep).await.map_err(|refused| {
+        // In the words that every launcher has for it, where it is the program that the kernel refused.
+        let flawed = refused.is_exec().then(|| resolve::check_format(&resolved, &caller).err()).flatten();
+        flawed.unwrap_or_else(|| not_started(spec, refused))
+    })?;
     Ok(Launched { notes, ..Launched::new(NativeRun::new(tree, spec.stop().signal)) })
 }
 
@@ -55,14 +50,14 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
 }
 
 /// What systemd gives each run of a service, under the name that it has there (systemd.exec(5)).
-fn name_run(spec: &ProcSpec, environment: &mut ChildEnv) -> Option<InvocationId> {
+fn name_run(spec: &ProcSpec, environment: &mut Environment) -> Result<Option<InvocationId>, NulError> {
     const NAME: &str = "INVOCATION_ID";
-    let run = InvocationId::from_bytes(&random_id())?;
+    let run = InvocationId::from_bytes(&random_id());
     // Who removes it does not see it.
-    if !spec.environment().changes.contains_key(NAME) {
-        environment.set.insert(NAME.to_owned(), run.to_string());
+    if let Some(run) = run.filter(|_| !spec.environment().changes.contains_key(NAME)) {
+        environment.own.push(&[NAME, "=", &run.to_string()])?;
     }
-    Some(run)
+    Ok(run)
 }
 
 fn refuse_what_needs_systemd(spec: &ProcSpec) -> Result<(), LaunchError> {
@@ -78,10 +73,10 @@ fn refuse_what_needs_systemd(spec: &ProcSpec) -> Result<(), LaunchError> {
     }
 }
 
-fn notes(spec: &ProcSpec, environment: &ChildEnv) -> Vec<String> {
+fn notes(spec: &ProcSpec, environment: &Environment) -> Vec<String> {
     let (stop, dropped) = (spec.stop(), &environment.dropped);
     let cut = PlanNote::StopTimeoutCut { asked: stop.asked(), backstop: stop.backstop };
-    let left_out = PlanNote::EnvironmentDropped(dropped.clone());
+    let left_out = PlanNote::EnvironmentDropped(dropped.to_vec());
     let told = [(!dropped.is_empty()).then_some(left_out), stop.is_cut().then_some(cut)];
     told.into_iter().flatten().map(|note| note.to_string()).collect()
 }
@@ -90,20 +85,21 @@ fn notes(spec: &ProcSpec, environment: &ChildEnv) -> Vec<String> {
 /// Where something holds a NUL byte, which a spec does not.
 fn image(
     spec: &ProcSpec,
-    resolved: Resolved,
-    mut environment: ChildEnv,
+    resolved: &Resolved,
+    mut environment: Environment,
     streams: Streams,
-) -> io::Result<Image> {
+) -> Result<Image, NulError> {
     let removed = spec.environment().changes.contains_key("JOURNAL_STREAM");
     if let Some(stream) = streams.journal_stream.filter(|_| !removed) {
-        environment.set.insert("JOURNAL_STREAM".to_owned(), stream);
+        environment.own.push(&["JOURNAL_STREAM=", &stream])?;
     }
-    let entries = environment.set.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    let mut argv = Strings::default();
+    spec.argv().iter().try_for_each(|arg| argv.push(&[arg]))?;
     Ok(Image {
-        program: CString::new(resolved.program)?,
-        argv: spec.argv().iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?,
-        env: entries.collect::<Result<_, _>>()?,
-        cwd: resolved.cwd.map(CString::new).transpose()?,
+        program: CString::new(resolved.program.as_str())?,
+        argv,
+        env: (environment.inherited, environment.own),
+        cwd: resolved.cwd.as_deref().map(CString::new).transpose()?,
         umask: spec.umask(),
         stdio: streams.stdio,
     })
@@ -112,7 +108,9 @@ fn image(
 fn not_started(spec: &ProcSpec, refused: Refused) -> LaunchError {
     const STARTING: &str = "starting a process";
     match refused {
-        Refused::NoThread => LaunchError::Os { doing: STARTING, source: io::Error::other(refused) },
+        Refused::NoThread | Refused::Unwatched(_) => {
+            LaunchError::Os { doing: STARTING, source: io::Error::other(refused) }
+        }
         Refused::Start(StartError::Clone(errno)) => LaunchError::Os { doing: STARTING, source: errno.into() },
         Refused::Start(StartError::GaveUp(step, errno)) => match setup_step(step) {
             Some(step) => LaunchError::Setup {

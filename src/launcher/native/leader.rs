@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::spawner::Spawner;
 use crate::signal::Signal;
 use crate::status::exit::Exit;
 use crate::sys::signals;
@@ -14,13 +13,12 @@ use crate::sys::wait::{self, Ended, Usage};
 /// The leader of a proc's session and process group.
 ///
 /// It is waited for last, when nothing else of the proc is left: until then the kernel gives its number to no other
-/// process, group or session. Dropped before that, it is killed with its group.
+/// process, group or session.
 pub(super) struct Leader {
     pid: Pid,
     /// What this process had resident at the most when it made the child.
     own_max_resident: u64,
     stage: Mutex<Stage>,
-    spawner: Spawner,
 }
 
 #[derive(Clone, Copy)]
@@ -36,8 +34,8 @@ enum Stage {
 }
 
 impl Leader {
-    pub(super) fn new(pid: Pid, own_max_resident: u64, spawner: Spawner) -> Self {
-        Self { pid, own_max_resident, stage: Mutex::new(Stage::Alive), spawner }
+    pub(super) fn new(pid: Pid, own_max_resident: u64) -> Self {
+        Self { pid, own_max_resident, stage: Mutex::new(Stage::Alive) }
     }
 
     pub(super) fn pid(&self) -> Pid {
@@ -135,13 +133,5 @@ impl Stage {
     /// `None` where it is no end that waitid(2) tells of.
     fn over(ended: Ended) -> Option<Self> {
         Exit::from_exec_main(ended.code, ended.status).map(|exit| Self::Over(exit, ended.usage))
-    }
-}
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        if matches!(*self.look(), Stage::Alive | Stage::Over(..)) {
-            self.spawner.orphan(self.pid);
-        }
     }
 }

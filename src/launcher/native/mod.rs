@@ -5,21 +5,21 @@
 //! (setsid(2)).
 
 mod census;
-mod exit_watch;
+mod ends;
+mod environment;
 mod follow;
+mod keeper;
 mod launch;
 mod leader;
+mod maker;
 mod run;
 mod spawner;
 mod streams;
 mod tree;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use self::census::Census;
+use self::environment::Environments;
 use self::spawner::Spawner;
 use super::{
     AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
@@ -30,36 +30,37 @@ use crate::spec::{ProcSpec, defaults};
 /// Starts procs as children of this process.
 ///
 /// A thread of its own makes them, and the kernel kills the main process of each when that thread ends: at the
-/// latest with this process, however that ends. Dropping the launcher kills what is left of its procs.
+/// latest with this process, however that ends. Another one sees all of them end, and waits for them. Dropping the
+/// launcher kills what is left of its procs.
+///
+/// A live proc takes one descriptor of this process. Where half of those that it may have (`RLIMIT_NOFILE`, the soft
+/// limit) are taken that way, more procs take none: SIGCHLD tells of their ends, at the cost of a look at each of
+/// them.
 ///
 /// Other code of this process must not wait for children that are not its own (`waitpid(-1)`): the end of a proc
 /// that it takes is lost.
 pub struct NativeLauncher {
-    shared: Arc<Shared>,
-    /// Its end tells the procs that the launcher is gone.
-    _alive: watch::Sender<()>,
-}
-
-/// What every launch needs.
-struct Shared {
     spawner: Spawner,
-    census: Arc<Census>,
-    /// Closed when the launcher is gone.
-    launcher: watch::Receiver<()>,
+    environments: Environments,
 }
 
 impl NativeLauncher {
-    /// Starts the thread that makes the children. It ends when the launcher and everything it started is gone.
+    /// Starts the threads that make the children and see them end. They end when the launcher and everything that it
+    /// started is gone.
     ///
     /// Where this process ignores SIGCHLD, as it does when its parent did, the default is put back: there would be
     /// no exit status of any child otherwise.
     ///
     /// # Errors
-    /// [`LaunchError::Os`] where there is no thread to be had.
+    /// [`LaunchError::Os`] where there are no threads to be had, or no descriptor to wait by.
     pub fn new() -> Result<Self, LaunchError> {
-        let (alive, launcher) = watch::channel(());
-        let census = Arc::new(Census::default());
-        Ok(Self { shared: Arc::new(Shared { spawner: Spawner::start()?, census, launcher }), _alive: alive })
+        Ok(Self { spawner: Spawner::start(usize::MAX)?, environments: Environments::default() })
+    }
+}
+
+impl Drop for NativeLauncher {
+    fn drop(&mut self) {
+        self.spawner.close();
     }
 }
 
@@ -73,7 +74,7 @@ impl ProcLauncher for NativeLauncher {
     }
 
     fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
-        Box::pin(async move { launch::launch(&self.shared, &spec, facts).await })
+        Box::pin(async move { launch::launch((&self.spawner, &self.environments), &spec, facts).await })
     }
 
     /// Nobody's child can be taken over.

@@ -1,11 +1,12 @@
 //! The three standard streams of a proc, and the journal's own where it writes there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -13,6 +14,7 @@ use tokio::net::UnixStream;
 use crate::id::ProcId;
 use crate::launcher::LaunchError;
 use crate::spec::{Input, Output, ProcSpec};
+use crate::sys::child::Stream;
 use crate::unit::syslog_identifier;
 
 /// Where journald takes streams (systemd-journald.service(8)).
@@ -22,9 +24,9 @@ const JOURNAL: &str = "/run/systemd/journal/stdout";
 const INFO: u8 = 6;
 const ERR: u8 = 3;
 
-/// Descriptors for 0, 1 and 2, none of which has such a number itself, and what `JOURNAL_STREAM` has to say of them.
+/// What becomes descriptors 0, 1 and 2, and what `JOURNAL_STREAM` has to say of them.
 pub(super) struct Streams {
-    pub(super) stdio: [OwnedFd; 3],
+    pub(super) stdio: [Stream; 3],
     pub(super) journal_stream: Option<String>,
 }
 
@@ -32,15 +34,16 @@ pub(super) struct Streams {
 pub(super) async fn open(spec: &ProcSpec) -> Result<Streams, LaunchError> {
     let stdio = spec.stdio();
     let stdin = input(&stdio.stdin).map_err(os("opening standard input"))?;
-    let stdout = output(&stdio.stdout, io::stdout().as_fd(), spec.id(), INFO).await?;
-    let stderr = output(&stdio.stderr, io::stderr().as_fd(), spec.id(), ERR).await?;
+    let stdout = output(&stdio.stdout, io::stdout(), spec.id(), INFO).await?;
+    let stderr = output(&stdio.stderr, io::stderr(), spec.id(), ERR).await?;
     // Of two streams systemd names that of standard error, too (`exec_child`, execute.c).
     let journal = match (&stdio.stdout, &stdio.stderr) {
         (_, Output::Journal) => Some(&stderr),
         (Output::Journal, _) => Some(&stdout),
         _ => None,
     };
-    let journal_stream = journal.map(inode).transpose().map_err(os("looking at a journal stream"))?;
+    let journal_stream =
+        journal.and_then(Stream::open).map(inode).transpose().map_err(os("looking at a journal stream"))?;
     Ok(Streams { stdio: [stdin, stdout, stderr], journal_stream })
 }
 
@@ -48,22 +51,41 @@ fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
     move |source| LaunchError::Os { doing, source }
 }
 
-fn input(input: &Input) -> io::Result<OwnedFd> {
+fn input(input: &Input) -> io::Result<Stream> {
     match input {
-        Input::Null => above(File::open("/dev/null")?),
-        Input::Inherit => io::stdin().as_fd().try_clone_to_owned(),
-        Input::Fd(fd) => fd.try_clone(),
+        Input::Null => Ok(Stream::Null),
+        Input::Inherit => own(io::stdin()),
+        Input::Fd(fd) => given(fd),
     }
 }
 
-async fn output(output: &Output, own: impl AsFd, id: &ProcId, priority: u8) -> Result<OwnedFd, LaunchError> {
+async fn output(
+    output: &Output,
+    own_one: impl AsFd,
+    id: &ProcId,
+    priority: u8,
+) -> Result<Stream, LaunchError> {
     let opened = match output {
-        Output::Null => OpenOptions::new().write(true).open("/dev/null").and_then(above),
-        Output::Inherit => own.as_fd().try_clone_to_owned(),
-        Output::Fd(fd) => fd.try_clone(),
-        Output::Journal => return journal(Path::new(JOURNAL), &syslog_identifier(id), priority).await,
+        Output::Null => Ok(Stream::Null),
+        Output::Inherit => own(own_one),
+        Output::Fd(fd) => given(fd),
+        Output::Journal => {
+            let stream = journal(Path::new(JOURNAL), &syslog_identifier(id), priority).await?;
+            Ok(Stream::Open(Arc::new(stream)))
+        }
     };
     opened.map_err(os("opening standard output or standard error"))
+}
+
+/// A duplicate of one of this process's own.
+fn own(stream: impl AsFd) -> io::Result<Stream> {
+    Ok(Stream::Open(Arc::new(stream.as_fd().try_clone_to_owned()?)))
+}
+
+/// One that the spec has, which needs no descriptor more.
+fn given(fd: &Arc<OwnedFd>) -> io::Result<Stream> {
+    let is_above = fd.as_raw_fd() > 2;
+    Ok(Stream::Open(if is_above { Arc::clone(fd) } else { Arc::new(fd.try_clone()?) }))
 }
 
 /// A stream of the journal's.

@@ -1,15 +1,16 @@
 //! Everything a proc forked, as far as it can be reached: the session of its leader.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::RwLock;
 
-use super::census::Census;
 use super::leader::Leader;
+use super::spawner::Spawner;
 use crate::launcher::{DeliverError, Facts};
 use crate::signal::Signal;
 use crate::status::machine::Event;
@@ -22,47 +23,56 @@ use crate::sys::processes::{self, Process};
 pub(super) struct Tree {
     leader: Leader,
     facts: Facts,
+    spawner: Spawner,
     /// Whether the leader's end was told. Held while a stop is delivered and told, so that what the leader does about
     /// it is told after it.
     end_told: Mutex<bool>,
     /// Read while signals go by the leader's number, written to before that is given back.
     deliveries: RwLock<()>,
-    census: Arc<Census>,
-    /// Whether SIGKILL is wanted: then nothing of it is to be left, whatever is forked meanwhile.
-    killed: watch::Sender<bool>,
-    /// Closed when the launcher is gone.
-    launcher: watch::Receiver<()>,
+    /// Whether nothing of it is to be left, whatever is forked meanwhile: SIGKILL is wanted, or its launcher is gone.
+    doomed: AtomicBool,
+    /// Whether somebody waits until nothing of it is left: it was asked to end.
+    awaited: AtomicBool,
 }
 
 impl Tree {
-    pub(super) fn new(
-        leader: Leader,
-        facts: Facts,
-        census: Arc<Census>,
-        launcher: watch::Receiver<()>,
-    ) -> Self {
-        let killed = watch::Sender::new(false);
+    pub(super) fn new(leader: Leader, facts: Facts, spawner: Spawner) -> Self {
         let (end_told, deliveries) = (Mutex::new(false), RwLock::new(()));
-        Self { leader, facts, end_told, deliveries, census, killed, launcher }
+        Self {
+            leader,
+            facts,
+            spawner,
+            end_told,
+            deliveries,
+            doomed: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn leader(&self) -> &Leader {
         &self.leader
     }
 
-    /// Waits for the leader, which is over, once no delivery is under way.
-    pub(super) async fn reap(&self) {
-        let _number = self.deliveries.write().await;
-        self.leader.reap();
+    pub(super) fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// Waits for the leader, which is over. False while a delivery is under way: it keeps its number then.
+    pub(super) fn reap(&self) -> bool {
+        let number = self.deliveries.try_write();
+        if number.is_ok() {
+            self.leader.reap();
+        }
+        number.is_ok()
     }
 
     /// What is left of it besides the leader.
     ///
     /// # Errors
     /// Where /proc cannot be read.
-    pub(super) async fn others(&self) -> io::Result<Vec<Process>> {
+    async fn others(&self) -> io::Result<Vec<Process>> {
         let pid = self.leader.pid();
-        let mut others = self.census.of_session(pid).await?;
+        let mut others = self.in_session().await?;
         others.retain(|process| process.pid != pid);
         Ok(others)
     }
@@ -75,7 +85,19 @@ impl Tree {
         if self.leader.is_reaped() {
             return Ok(Vec::new());
         }
-        Ok(self.census.of_session(self.leader.pid()).await?.iter().map(|process| process.pid).collect())
+        Ok(self.in_session().await?.iter().map(|process| process.pid).collect())
+    }
+
+    async fn in_session(&self) -> io::Result<Vec<Process>> {
+        let leader = self.leader.pid();
+        let all = self.spawner.look().await?;
+        let found = all.iter().filter(|listed| listed.session == leader);
+        processes::in_session(leader, &found.map(|listed| listed.pid).collect::<Vec<_>>())
+    }
+
+    /// Tells a fact of it.
+    pub(super) fn tell(&self, event: Event) {
+        self.facts.send(event);
     }
 
     /// Tells how the leader ended, once.
@@ -107,6 +129,7 @@ impl Tree {
     /// # Errors
     /// As [`Self::signal`].
     pub(super) async fn stop(&self, sent: &[Signal]) -> Result<(), DeliverError> {
+        self.awaited.store(true, Ordering::SeqCst);
         self.deliver(sent, true).await
     }
 
@@ -152,20 +175,22 @@ impl Tree {
     /// # Errors
     /// As [`Self::signal`].
     pub(super) async fn kill(&self) -> Result<(), DeliverError> {
-        self.killed.send_replace(true);
+        self.doom();
+        self.spawner.doomed(self.leader.pid());
         self.stop(&[Signal::KILL]).await
     }
 
-    /// Resolves once nothing of it is to be left: it was killed, or its launcher is gone. Cancel safe.
-    pub(super) async fn doomed(&self) {
-        let mut killed = self.killed.subscribe();
-        let mut launcher = self.launcher.clone();
-        tokio::select! {
-            // Its sender is here: it cannot close.
-            _ = killed.wait_for(|killed| *killed) => {}
-            // Nothing is ever sent: it closes.
-            _ = launcher.changed() => {}
-        }
+    /// From now on nothing of it is to be left, once its leader is over.
+    pub(super) fn doom(&self) {
+        self.doomed.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::SeqCst) || self.is_doomed()
+    }
+
+    pub(super) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::SeqCst)
     }
 }
 

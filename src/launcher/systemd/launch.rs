@@ -61,8 +61,10 @@ pub(super) async fn launch(
 
 /// What a plan needs, but for the place.
 async fn context(shared: &Shared, spec: &ProcSpec) -> Result<LaunchContext, LaunchError> {
-    let caller = caller::capture().map_err(|(doing, source)| LaunchError::Os { doing, source })?;
-    let Resolved { program, cwd, caller } = resolve::resolve(spec, caller)?;
+    let unreadable = |(doing, source)| LaunchError::Os { doing, source };
+    let surroundings = caller::surroundings().map_err(unreadable)?;
+    let Resolved { program, cwd } = resolve::resolve(spec, &surroundings)?;
+    let caller = surroundings.into_caller().map_err(unreadable)?;
     let extra = properties::typed(shared, spec).await?;
     let manager_env = shared.manager_env().await.map_err(|refused| error::of_launch(spec.id(), refused))?;
     let (version, slice) = (shared.version, SliceName::app());

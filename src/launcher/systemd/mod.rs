@@ -115,6 +115,14 @@ impl SystemdLauncher {
         Ok(Self { shared, router })
     }
 
+    /// How many procs lie in one slice; [`PROCS_PER_SLICE`](defaults::PROCS_PER_SLICE) otherwise. Larger ones make each
+    /// further launch slower, smaller ones cost a unit more often.
+    #[must_use]
+    pub fn procs_per_slice(self, count: NonZeroUsize) -> Self {
+        self.shared.placement.procs_per_slice(count);
+        self
+    }
+
     /// The user manager's version.
     pub fn version(&self) -> SystemdVersion {
         self.shared.version

@@ -1,6 +1,7 @@
 //! Where a unit goes: the tie that ends it with this process, and what has to be made for it and its slice.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,6 +81,14 @@ impl Placement {
         let slices = Slices::new(token.clone(), bus.clone(), Arc::clone(&rows));
         let state = Mutex::new(State { ties: 0, tie: None, slices });
         Self { token, bus, rows, state, slice_doubt, tie_doubt }
+    }
+
+    /// Nothing was launched yet.
+    pub(super) fn procs_per_slice(&self, count: NonZeroUsize) {
+        // Whoever launches has the launcher, which is still in one hand here: the lock is free.
+        if let Ok(mut state) = self.state.try_lock() {
+            state.slices.resize(count);
+        }
     }
 
     /// Lets go of the tie, which ends what is attached.

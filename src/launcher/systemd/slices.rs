@@ -1,11 +1,12 @@
 //! Which slice a unit lies in.
 //!
 //! systemd goes slower with every unit that lives in a slice (measured, 252: 270 starts a second with none, 143 with
-//! 3,000), so no slice has more than [`PROCS_PER_SLICE`] procs of one launcher at a time. The first seats are in
+//! 3,000), so no slice has more than a number of procs of one launcher at a time, [`PROCS_PER_SLICE`] if not told otherwise. The first seats are in
 //! `app.slice`, which is there anyway. A slice of its own costs a lone proc a tenth of its launch; and one that stops
 //! and starts with each proc in it keeps its end from being seen for 2 ms more (measured, 252).
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
@@ -24,6 +25,8 @@ pub(super) struct Slices {
     filling: Option<Arc<SliceHold>>,
     /// How many were made.
     made: u32,
+    /// Seats in each.
+    size: NonZeroUsize,
     rows: Arc<Rows>,
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Rows(Mutex<Vec<Weak<SliceHold>>>);
 pub(super) struct SliceHold {
     name: SliceName,
     bus: Bus,
+    size: NonZeroUsize,
     seats: Mutex<Seats>,
 }
 
@@ -61,13 +65,18 @@ pub(super) struct Offer {
 
 impl Slices {
     pub(super) fn new(token: String, bus: Bus, rows: Arc<Rows>) -> Self {
-        Self { token, bus, app: Arc::default(), filling: None, made: 0, rows }
+        Self { token, bus, app: Arc::default(), filling: None, made: 0, size: PROCS_PER_SLICE, rows }
+    }
+
+    /// Each slice that is made from now on has so many seats, and `app.slice`.
+    pub(super) fn resize(&mut self, size: NonZeroUsize) {
+        self.size = size;
     }
 
     /// A seat for this unit, in a new slice where the others are full.
     pub(super) fn seat(&mut self, unit: &UnitName) -> Offer {
         // Each part of it but this one is a seat.
-        if Arc::strong_count(&self.app) <= PROCS_PER_SLICE {
+        if Arc::strong_count(&self.app) <= self.size.get() {
             let seat = Seat::App { _seats: Arc::clone(&self.app) };
             return Offer { slice: SliceName::app(), seat, new: None };
         }
@@ -85,7 +94,7 @@ impl Slices {
         let name = SliceName::numbered(&self.token, self.made);
         self.made += 1;
         let seats = Mutex::new(Seats { taken: HashSet::from([first.clone()]), closed: false });
-        let hold = Arc::new(SliceHold { name, bus: self.bus.clone(), seats });
+        let hold = Arc::new(SliceHold { name, bus: self.bus.clone(), size: self.size, seats });
         self.rows.add(&hold);
         hold
     }
@@ -129,7 +138,7 @@ impl SliceHold {
     /// A seat; `None` where it takes no more.
     fn seat(self: &Arc<Self>, unit: &UnitName) -> Option<Seat> {
         let mut seats = self.seats();
-        if seats.closed || seats.taken.len() >= PROCS_PER_SLICE {
+        if seats.closed || seats.taken.len() >= self.size.get() {
             return None;
         }
         seats.taken.insert(unit.clone());
@@ -181,7 +190,7 @@ mod tests {
         let (_, Connected { bus, .. }) = Fake::connected().await;
         let rows = Arc::<Rows>::default();
         let mut slices = Slices::new("k3f9".to_owned(), bus, Arc::clone(&rows));
-        let app: Vec<_> = (0..PROCS_PER_SLICE).map(|number| slices.seat(&unit(number)).seat).collect();
+        let app: Vec<_> = (0..PROCS_PER_SLICE.get()).map(|number| slices.seat(&unit(number)).seat).collect();
         (slices, rows, app)
     }
 
@@ -202,11 +211,22 @@ mod tests {
     #[tokio::test]
     async fn a_slice_takes_its_number_of_units_and_the_next_one_the_rest() {
         let (mut slices, _rows, _app) = slices().await;
-        let seated: Vec<_> = (0..=PROCS_PER_SLICE).map(|number| take(&mut slices, number)).collect();
-        assert!(seated[..PROCS_PER_SLICE].iter().all(|(slice, _)| *slice == seated[0].0));
-        assert_ne!(seated[PROCS_PER_SLICE].0, seated[0].0);
+        let seated: Vec<_> = (0..=PROCS_PER_SLICE.get()).map(|number| take(&mut slices, number)).collect();
+        assert!(seated[..PROCS_PER_SLICE.get()].iter().all(|(slice, _)| *slice == seated[0].0));
+        assert_ne!(seated[PROCS_PER_SLICE.get()].0, seated[0].0);
         let (first, _) = &seated[0];
         assert_eq!(first.as_str(), "app-procunit_k3f9x0.slice");
+    }
+
+    #[tokio::test]
+    async fn a_slice_of_two_takes_two_and_app_slice_as_well() {
+        let (_, Connected { bus, .. }) = Fake::connected().await;
+        let mut slices = Slices::new("k3f9".to_owned(), bus, Arc::default());
+        slices.resize(NonZeroUsize::new(2).unwrap());
+        let seated: Vec<_> = (0..5).map(|number| take(&mut slices, number)).collect();
+        let names: Vec<_> = seated.iter().map(|(slice, _)| slice.as_str()).collect();
+        let [first, second] = ["app-procunit_k3f9x0.slice", "app-procunit_k3f9x1.slice"];
+        assert_eq!(names, ["app.slice", "app.slice", first, first, second]);
     }
 
     #[tokio::test]
