@@ -74,7 +74,7 @@ fn panel(area: &Area, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let live = points().map(|(live, _)| *live).max().unwrap_or(1);
     let top = points().map(|(_, figure)| figure.p99).fold(0.0, f64::max);
-    heading(area, &format!("{title}, by live procs (median, and least to 99th percentile)"), 14)?;
+    heading(area, &format!("{title}, by live procs (median, min to p99)"), 14)?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(46)
         .margin_right(24)

@@ -5,17 +5,19 @@ use std::process::Command;
 
 use procunit::bus::{Bus, BusAddress};
 
-/// Machine and versions, a line each.
+/// Machine, versions and day, in a line.
 pub(crate) async fn describe() -> anyhow::Result<String> {
     let systemd = Bus::connect(BusAddress::from_env()?).await?.info.version;
     let cores = std::thread::available_parallelism()?;
+    let kernel = first_word("/proc/sys/kernel/osrelease");
     Ok(format!(
-        "{}, {cores} cores, load {}\nLinux {}, systemd {systemd}, {}, procunit {}\n",
+        "{}, {cores} cores, load {} at the start, Linux {}, systemd {systemd}, {}, procunit {}, {}:\n",
         cpu(),
         first_word("/proc/loadavg"),
-        first_word("/proc/sys/kernel/osrelease"),
+        kernel.split('-').next().unwrap_or(&kernel),
         rustc(),
         env!("CARGO_PKG_VERSION"),
+        jiff::Timestamp::now().strftime("%Y-%m-%d"),
     ))
 }
 
