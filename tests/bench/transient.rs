@@ -1,8 +1,9 @@
 //! The crate `systemd-transient`: transient units over zbus, too.
 //!
 //! It is given what it needs to start a program and no more. It does much less with it: no tie, the user manager's
-//! environment and directory instead of the caller's, no slice of bounded size, and of an end it tells whether the
-//! unit failed, not how the program ended. It adds a match rule per unit.
+//! environment and directory instead of the caller's, and of an end it tells whether the unit failed, not how the program
+//! ended. It adds a match rule per unit. It knows no slices of bounded size: a whole set is in `app.slice`, where each
+//! unit stays in memory until its end is read, after the clock. But its programs are short, so few run at a time.
 
 use anyhow::Context as _;
 use futures_util::{StreamExt, TryStreamExt, stream};
