@@ -6,6 +6,7 @@
 mod live;
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -64,6 +65,27 @@ fn assert_all(summary: &TerminateSummary, attempted: usize) {
 /// Gives up what is kept of detached ones.
 async fn clear(handles: &[ProcHandle]) {
     join_all(handles.iter().map(|handle| within("reaping", handle.reap()))).await;
+}
+
+/// A unit of somebody else's, as long as this lives.
+struct Foreign(String);
+
+impl Foreign {
+    fn start(slice: &str) -> Self {
+        let name = format!("innocent-{}.service", std::process::id());
+        let run = Command::new("systemd-run")
+            .args(["--user", "--quiet", "--collect", "--slice", slice, "--unit", &name, "sleep", "600"])
+            .status();
+        assert!(run.expect("systemd-run").success());
+        Self(name)
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = Command::new("systemctl").args(["--user", "stop", &self.0]).stderr(Stdio::null()).status();
+    }
 }
 
 /// What is done about TERM.
@@ -158,29 +180,16 @@ async fn somebody_elses_unit_in_a_slice_stays_and_the_procs_there_are_ended() {
     fill_app(&manager, "beside").await;
     let handles = spawn_all(&manager, (0..10).map(|_| sleeper("beside"))).await;
     let slice = slice_of(&handles[0]).await;
-    let innocent = format!("innocent-{}.service", std::process::id());
-    let run = std::process::Command::new("systemd-run")
-        .args([
-            "--user",
-            "--quiet",
-            &format!("--slice={slice}"),
-            &format!("--unit={innocent}"),
-            "sleep",
-            "600",
-        ])
-        .status();
-    assert!(run.expect("systemd-run").success());
+    let innocent = Foreign::start(&slice);
 
     assert_all(&end_all(&manager, None).await, IN_APP + 10);
     assert!(handles.iter().all(|handle| handle.status().to_string() == "Killed(sig=15)"));
-    let left = properties(&innocent, "ActiveState,Slice,Job").await;
-    let stopped = systemctl(&["stop", &innocent]).await;
+    let left = properties(&innocent.0, "ActiveState,Slice,Job").await;
     assert_eq!(
         (left["ActiveState"].as_str(), left["Slice"].as_str()),
         ("active", slice.as_str()),
         "{left:?}"
     );
-    assert!(stopped.0, "{}", stopped.1);
     nothing_left("beside").await;
 }
 
