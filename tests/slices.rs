@@ -6,13 +6,14 @@
 mod live;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use live::outside::{loaded, nothing_left, properties, signal, systemctl, unit_of};
 use live::record::Record;
-use live::{BOUND, eventually, fresh, manager, within};
+use live::{BOUND, eventually, fresh, launcher, manager, within};
 use nix::sys::signal::Signal::SIGSTOP;
 use procunit::manager::{Concurrency, TerminateSummary};
 use procunit::spec::{Lifetime, Output, ProcSpecBuilder, RestartPolicy};
@@ -71,13 +72,25 @@ async fn clear(handles: &[ProcHandle]) {
 struct Foreign(String);
 
 impl Foreign {
-    fn start(slice: &str) -> Self {
-        let name = format!("innocent-{}.service", std::process::id());
+    /// In this slice, and with this relation to another.
+    fn start(slice: &str, relation: Option<(&str, &str)>) -> Self {
+        let kind = relation.map_or("beside", |(kind, _)| kind);
+        let name = format!("innocent-{}-{kind}.service", std::process::id());
+        let relation = relation.map(|(kind, other)| format!("--property={kind}={other}"));
         let run = Command::new("systemd-run")
-            .args(["--user", "--quiet", "--collect", "--slice", slice, "--unit", &name, "sleep", "600"])
+            .args(["--user", "--quiet", "--collect", "--slice", slice, "--unit", &name])
+            .args(relation)
+            .args(["sleep", "600"])
             .status();
         assert!(run.expect("systemd-run").success());
         Self(name)
+    }
+
+    /// Fails where it was stopped or is to be.
+    async fn assert_untouched(&self) {
+        let shown = properties(&self.0, "ActiveState,Job").await;
+        let (state, job) = (shown["ActiveState"].as_str(), shown["Job"].as_str());
+        assert_eq!((state, job), ("active", ""), "{}", self.0);
     }
 }
 
@@ -180,17 +193,53 @@ async fn somebody_elses_unit_in_a_slice_stays_and_the_procs_there_are_ended() {
     fill_app(&manager, "beside").await;
     let handles = spawn_all(&manager, (0..10).map(|_| sleeper("beside"))).await;
     let slice = slice_of(&handles[0]).await;
-    let innocent = Foreign::start(&slice);
+    let innocent = Foreign::start(&slice, None);
 
     assert_all(&end_all(&manager, None).await, IN_APP + 10);
     assert!(handles.iter().all(|handle| handle.status().to_string() == "Killed(sig=15)"));
-    let left = properties(&innocent.0, "ActiveState,Slice,Job").await;
-    assert_eq!(
-        (left["ActiveState"].as_str(), left["Slice"].as_str()),
-        ("active", slice.as_str()),
-        "{left:?}"
-    );
+    innocent.assert_untouched().await;
+    assert_eq!(properties(&innocent.0, "Slice").await["Slice"], slice);
     nothing_left("beside").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_elses_unit_that_depends_on_a_slice_is_not_stopped_with_the_procs_in_it() {
+    const NEEDS: [&str; 3] = ["Requires", "Requisite", "BindsTo"];
+    // These do not keep the slice: it takes them along when it is empty.
+    const FOLLOWS: [&str; 2] = ["PartOf", "StopPropagatedFrom"];
+    // One slice for each.
+    let manager = ProcManager::new(launcher().await.procs_per_slice(NonZeroUsize::MIN));
+    let (mut handles, mut innocents, record) = (Vec::new(), Vec::new(), Record::new());
+    spawn(&manager, sleeper("depended")).await;
+    for relation in NEEDS.into_iter().chain(FOLLOWS) {
+        let handle = spawn(&manager, Kind::Ignores.spec("depended", &record)).await;
+        let slice = slice_of(&handle).await;
+        assert!(slice.starts_with("app-procunit_"), "{slice}");
+        innocents.push(Foreign::start("app.slice", Some((relation, &slice))));
+        handles.push(handle);
+    }
+    record.processes(handles.len()).await;
+
+    let ending = end_all(&manager, Some(Duration::from_secs(60)));
+    // What ignores TERM keeps the slices until it is killed.
+    let seen = async {
+        for (handle, innocent) in handles.iter().zip(&innocents) {
+            eventually(BOUND, "its stop", || async {
+                let shown = properties(&unit_of(handle.id()), "ActiveState").await;
+                (shown["ActiveState"] == "deactivating").then_some(())
+            })
+            .await;
+            innocent.assert_untouched().await;
+        }
+        let killed = join_all(handles.iter().map(ProcHandle::kill));
+        assert!(within("the kills", killed).await.iter().all(Result::is_ok));
+    };
+    let (summary, ()) = tokio::join!(ending, seen);
+    assert_all(&summary, 1 + handles.len());
+    for innocent in &innocents[..NEEDS.len()] {
+        innocent.assert_untouched().await;
+    }
+    nothing_left("depended").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -283,10 +283,10 @@ impl Bus {
         Ok(UnitDetails { cpu_usage: cpu.map(Duration::from_nanos), memory_peak, ..UnitDetails::default() })
     }
 
-    /// The names of the units that lie in a slice, running or not: those that a stop of it stops. Besides, those in
-    /// other slices that have a `Requires=` on it.
+    /// The names of the units that a stop of this slice stops: those that lie in it, running or not, and those elsewhere
+    /// that have a dependency on it with which a stop goes over.
     pub async fn in_slice(&self, slice: &str) -> Result<Vec<String>, BusError> {
-        calls::required_by(&self.calls()?, slice).await
+        calls::stopped_with(&self.calls()?, slice).await
     }
 
     /// The units in memory whose name matches a glob.

@@ -45,7 +45,8 @@ async fn stop_slice(bus: Bus, slice: SliceName, units: Vec<UnitName>, stops: Vec
     }
 }
 
-/// Stops the slice if these units are all that lies in it; whether it did.
+/// Stops the slice if these units are all that its stop would stop; whether it did. Besides what lies in it those are units
+/// elsewhere, such as one with `BindsTo=` on it.
 ///
 /// This launcher puts nothing there any more. Somebody else may, such as a program in it by `systemd-run
 /// --slice-inherit`: between the look and the stop is all the time that it has to be overlooked.
@@ -69,17 +70,26 @@ mod tests {
         ["web/0", "web/1"].map(|id| UnitName::for_proc(&ProcId::new(id).unwrap())).into()
     }
 
-    /// What comes of a slice with this in it, and whether it was stopped.
-    async fn stopped(there: &'static [&'static str], stop: fn() -> Answer) -> (Result<bool, BusError>, bool) {
+    /// Units, by the property of the slice that names them.
+    type There = &'static [(&'static str, &'static [&'static str])];
+
+    /// What comes of a slice with these in it or bound to it, and whether it was stopped.
+    async fn stopped(there: There, stop: fn() -> Answer) -> (Result<bool, BusError>, bool) {
         let (fake, Connected { bus, .. }) = Fake::connected().await;
-        fake.on("Get", move |_| Answer::body(zbus::Variant::from(there.to_vec())));
+        fake.on("Get", move |call| {
+            let body = call.body();
+            let (_, asked) = body.deserialize::<(&str, &str)>().unwrap();
+            let named = there.iter().filter(|(property, _)| *property == asked);
+            Answer::body(zbus::Variant::from(named.flat_map(|(_, units)| units.to_vec()).collect::<Vec<_>>()))
+        });
         fake.on("StopUnit", move |_| stop());
         let slice = SliceName::numbered("k3f9", 0);
         let outcome = stop_as_one(&bus, &slice, &units()).await;
         (outcome, fake.seen().contains(&format!("StopUnit {slice}")))
     }
 
-    const BOTH: &[&str] = &["procunit-web:1.service", "procunit-web:0.service"];
+    const TWO: &[&str] = &["procunit-web:1.service", "procunit-web:0.service"];
+    const BOTH: There = &[("RequiredBy", TWO)];
 
     #[tokio::test]
     async fn a_slice_with_these_units_alone_is_stopped() {
@@ -90,7 +100,23 @@ mod tests {
     #[tokio::test]
     async fn a_slice_with_anything_else_or_less_in_it_is_not_touched() {
         const MORE: &[&str] = &["procunit-web:1.service", "procunit-web:0.service", "run-7.scope"];
-        for there in [MORE, &BOTH[..1], &[]] {
+        const LESS: &[&str] = &["procunit-web:1.service"];
+        for there in [&[("RequiredBy", MORE)] as There, &[("RequiredBy", LESS)], &[]] {
+            let (outcome, stopped) = stopped(there, || Answer::job(7)).await;
+            assert!(matches!(outcome, Ok(false)) && !stopped, "{there:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_a_unit_elsewhere_depends_on_is_not_touched() {
+        const OTHER: &[&str] = &["other.service"];
+        const BESIDE: [There; 4] = [
+            &[("RequiredBy", TWO), ("RequisiteOf", OTHER)],
+            &[("RequiredBy", TWO), ("BoundBy", OTHER)],
+            &[("RequiredBy", TWO), ("ConsistsOf", OTHER)],
+            &[("RequiredBy", TWO), ("PropagatesStopTo", OTHER)],
+        ];
+        for there in BESIDE {
             let (outcome, stopped) = stopped(there, || Answer::job(7)).await;
             assert!(matches!(outcome, Ok(false)) && !stopped, "{there:?}");
         }
