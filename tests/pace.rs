@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use procunit::id::ProcId;
-use procunit::launcher::fake::{FakeLauncher, Script};
+use procunit::launcher::fake::{FakeLauncher, Reaction, Script};
 use procunit::launcher::{
     AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
 };
 use procunit::spec::RestartPolicy;
+use procunit::status::StatusKind;
 use procunit::status::exit::Exit;
-use procunit::{ProcManager, ProcSpec};
+use procunit::{ProcHandle, ProcManager, ProcSpec};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -203,4 +204,87 @@ async fn a_manager_that_is_told_a_number_keeps_to_it() {
     let manager = ProcManager::builder(paced.clone()).launches_at_once(two).build();
     within("all of them", join_all((0..5_000).map(|index| manager.spawn(spec(index))))).await;
     assert_eq!(paced.log(|log| log.most), 2);
+}
+
+/// A manager whose `web:0` is over after a while and to be launched again, behind a row that takes minutes.
+async fn due_behind_a_row(fake: &FakeLauncher) -> (Paced, ProcManager, ProcHandle) {
+    fake.script_for(&id(0), Script::new().ends(Duration::from_secs(10), Exit::Code(1)));
+    let paced = Paced::new(fake.clone());
+    paced.log(|log| log.slow.extend((1..=100).map(|index| (id(index), Duration::from_secs(60)))));
+    let manager = ProcManager::new(paced.clone());
+    let policy = RestartPolicy::on_failure();
+    let spec = ProcSpec::builder(id(0), "web").restart(policy).build().expect("a spec");
+    let handle = within("the first run", manager.spawn(spec)).await.expect("launched");
+    for index in 1..=100 {
+        spawning(&manager, index).await;
+    }
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(handle.status().kind(), StatusKind::Starting, "its next run is due");
+    (paced, manager, handle)
+}
+
+fn launches_of_the_first(paced: &Paced) -> usize {
+    paced.asked().iter().filter(|asked| **asked == id(0)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_of_one_whose_next_run_waits_its_turn_ends_it_at_once_and_it_is_never_started() {
+    let (paced, _manager, handle) = due_behind_a_row(&FakeLauncher::without_units()).await;
+    let began = Instant::now();
+    let ended = within("the stop", handle.terminate(None, "a test")).await.expect("ended");
+    assert_eq!((ended.to_string().as_str(), began.elapsed()), ("Stopped(exit=1)", Duration::ZERO));
+    sleep(BOUND).await;
+    assert_eq!(launches_of_the_first(&paced), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_starts_no_run_that_waits_its_turn() {
+    let (paced, manager, handle) = due_behind_a_row(&FakeLauncher::without_units()).await;
+    within("the shutdown", manager.shutdown()).await;
+    assert_eq!(handle.status().to_string(), "Stopped(exit=1)");
+    assert_eq!(launches_of_the_first(&paced), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_dropped_starts_no_run_that_waits_its_turn() {
+    let fake = FakeLauncher::without_units();
+    fake.script(Script::new().ends(Duration::from_secs(100), Exit::Code(1)));
+    let paced = Paced::new(fake);
+    let manager = ProcManager::new(paced.clone());
+    let restarted = |index| {
+        let spec = ProcSpec::builder(id(index), "web").restart(RestartPolicy::on_failure());
+        manager.spawn(spec.build().expect("a spec"))
+    };
+    let launched = within("all of them", join_all((0..40).map(restarted))).await;
+    assert!(launched.iter().all(Result::is_ok));
+    while paced.asked().len() == 40 {
+        sleep(ANSWER / 10).await;
+    }
+    drop((launched, manager));
+    sleep(BOUND).await;
+    assert_eq!(paced.asked().len(), 40 + AT_ONCE, "those that were under way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_id_to_be_free_spends_no_turn_on_it() {
+    let fake = FakeLauncher::new();
+    fake.script(Script::new().leaves(2).on_stop(Reaction::ignore()).on_signal(Reaction::ignore()));
+    let paced = Paced::new(fake.clone());
+    let manager = ProcManager::new(paced);
+    for index in 0..AT_ONCE {
+        let handle = within("a launch", manager.spawn(spec(index))).await.expect("launched");
+        fake.proc(&id(index)).expect("there").exit(0);
+        within("its end", handle.wait()).await.expect("an end");
+    }
+    let mut row = Vec::new();
+    for index in 0..AT_ONCE {
+        row.push(spawning(&manager, index).await);
+    }
+    let began = Instant::now();
+    within("another one", manager.spawn(spec(99))).await.expect("launched");
+    assert_eq!(began.elapsed(), ANSWER);
+    assert!(row.iter().all(|waits| !waits.is_finished()), "what they left is still there");
+    for waits in row {
+        within("its id", waits).await.expect("no panic").expect("launched");
+    }
 }

@@ -192,14 +192,15 @@ pub(super) async fn counters<const N: usize>(
     let asked = names.map(|name| async move {
         let properties = Some("org.freedesktop.DBus.Properties");
         let body = (SERVICE, name);
-        let answer = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &body).await?;
-        let value = answer.body().deserialize::<Variant<'_>>()?.downcast_ref::<u64>().ok();
-        Ok(value.filter(|count| *count != u64::MAX))
+        let asked = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &body);
+        let value = bounded(on, "Get", unit, async {
+            Ok(asked.await?.body().deserialize::<Variant<'_>>()?.downcast_ref::<u64>().ok())
+        });
+        value.await.map(|value| value.filter(|count| *count != u64::MAX))
     });
-    let answers = bounded(on, "Get", unit, async { Ok(join_all(asked).await) }).await?;
     let mut counters = [None; N];
-    for (counter, answer) in counters.iter_mut().zip(answers) {
-        *counter = answer.map_err(|error| BusError::of_call("Get", unit, error))?;
+    for (counter, answer) in counters.iter_mut().zip(join_all(asked).await) {
+        *counter = answer?;
     }
     Ok(counters)
 }

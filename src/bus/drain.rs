@@ -20,6 +20,7 @@ use super::proxies::manager::JobRemoved;
 use super::shared::Shared;
 use super::units::Generation;
 use super::{calls, path};
+use crate::id::UnitName;
 use crate::status::snapshot::Snapshot;
 
 /// The pause before the second try to reconnect; the first comes at once. It doubles with each further try.
@@ -131,6 +132,9 @@ impl Shared {
         let Some(signal) = JobRemoved::from_message(message.clone()) else { return };
         let Ok(job) = signal.args() else { return };
         self.jobs.ended(JobId(job.id), job.unit, job.result);
+        if !job.unit.starts_with(UnitName::PREFIX) {
+            return;
+        }
         self.units.with_label(&path::label(job.unit), |tracked| {
             let (unit, result) = (tracked.name.clone(), job.result.to_owned());
             self.mailbox.push(BusEvent::JobRemoved { id: job.id, unit, result });

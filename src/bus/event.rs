@@ -2,7 +2,7 @@
 //!
 //! The queue never makes the reader of the bus wait, and its memory is bounded all the same: for each tracked
 //! unit it keeps at most [`PER_UNIT`] events, and then the newest replaces the one before it, so that a slow
-//! consumer misses the middle and never the end; of the events about the connection it keeps the newest of each
+//! consumer misses the middle and never the last picture; of the events about the connection it keeps the newest of each
 //! kind.
 
 use std::collections::{HashMap, VecDeque};
@@ -105,6 +105,8 @@ impl Queue {
     fn push(&mut self, event: BusEvent) {
         if self.makes_way(&event) {
             self.events.push_back(event);
+        } else if matches!(event, BusEvent::JobRemoved { .. }) {
+            // A picture is never lost for it: the newest says how the unit is.
         } else if let Some(last) = self.events.iter_mut().rev().find(|last| last.unit() == event.unit()) {
             *last = event;
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::launcher::RunKey;
 
 /// The longest that an ended run waits for launches to be through.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How many ended runs wait at most.
 const WAITING_MAX: usize = 1_000;
 /// How many holds are given up at a time, so that the end of thousands leaves room for other calls.

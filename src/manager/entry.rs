@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::deliveries::Deliveries;
@@ -58,6 +59,15 @@ enum OwnKill {
     Delivered,
 }
 
+/// A place in the row of those who wait for a turn; dropped, it is given up.
+pub(super) struct InRow(pub(super) AbortHandle);
+
+impl Drop for InRow {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What this manager does for a restart policy, or against what it does not allow.
 #[derive(Default)]
 pub(super) struct NextRun {
@@ -65,6 +75,8 @@ pub(super) struct NextRun {
     pub(super) spec: Option<Box<ProcSpec>>,
     /// When it is due.
     pub(super) at: Option<Instant>,
+    /// Set while it is due and waits for its turn.
+    pub(super) row: Option<InRow>,
     /// Whether the unit, which has no start left, was stopped.
     pub(super) rest_stopped: bool,
     /// Whether the unit, which began a run too many, was stopped.

@@ -22,10 +22,21 @@ pub(super) type EndReply = oneshot::Sender<Result<ProcStatus, TerminateError>>;
 /// Where that answer comes.
 pub(super) type EndAnswer = oneshot::Receiver<Result<ProcStatus, TerminateError>>;
 
+/// Where the answer to a launch goes.
+pub(super) type SpawnReply = oneshot::Sender<Spawned>;
+
+/// What came of a launch.
+pub(super) enum Spawned {
+    /// It was made, or refused.
+    Done(Result<ProcHandle, LaunchError>),
+    /// The id is over, and not free yet. It is when the other end speaks or is dropped; nobody's turn is spent on that.
+    NotYet { spec: Box<ProcSpec>, free: oneshot::Receiver<()> },
+}
+
 /// A wish, as it travels from a manager or a handle to the task.
 pub(super) enum Command {
     /// Start a proc.
-    Spawn { spec: Box<ProcSpec>, turn: Turn, reply: oneshot::Sender<Result<ProcHandle, LaunchError>> },
+    Spawn { spec: Box<ProcSpec>, turn: Turn, reply: SpawnReply },
     /// Take hold of a proc that somebody else started.
     Adopt { id: ProcId, reply: oneshot::Sender<Result<ProcHandle, AdoptError>> },
     /// The handle of a proc that is held.
@@ -67,6 +78,8 @@ pub(super) enum Command {
 pub(super) enum Outcome {
     /// A launch.
     Launched { key: RunKey, result: Result<Launched, LaunchError> },
+    /// A further run may be launched.
+    Turn { key: RunKey, turn: Turn },
     /// The launch of a further run.
     Relaunched { key: RunKey, result: Result<Launched, LaunchError> },
     /// An adoption.

@@ -36,7 +36,7 @@ use crate::launcher::{AdoptError, LaunchError, ProcLauncher, Sighting, SurveyErr
 use crate::report::{Report, SeenProc};
 use crate::spec::{ProcSpec, ProcSpecBuilder};
 use builder::SpecDefaults;
-use message::Command;
+use message::{Command, Spawned};
 use turns::Turns;
 
 /// Starts procs and keeps hold of them. A clone is the same manager.
@@ -126,9 +126,18 @@ impl ProcManager {
     }
 
     async fn spawn_new(&self, spec: Box<ProcSpec>) -> Result<ProcHandle, LaunchError> {
-        let Ok(turn) = self.turns.next().await else { return Err(LaunchError::Closed) };
-        let answer = self.ask(|reply| Command::Spawn { spec, turn, reply }).await;
-        answer.unwrap_or(Err(LaunchError::Closed))
+        let mut spec = spec;
+        loop {
+            let Ok(turn) = self.turns.next().await else { return Err(LaunchError::Closed) };
+            match self.ask(|reply| Command::Spawn { spec, turn, reply }).await {
+                None => return Err(LaunchError::Closed),
+                Some(Spawned::Done(launched)) => return launched,
+                Some(Spawned::NotYet { spec: given_back, free }) => {
+                    spec = given_back;
+                    let _ = free.await;
+                }
+            }
+        }
     }
 
     /// Takes hold of a proc that somebody else started, whether it is over or not.

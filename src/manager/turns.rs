@@ -1,7 +1,7 @@
 //! Whose launch is next: as many are under way as help the launcher, and who asks for more waits in order.
 //!
-//! Whoever waits does so in the caller's own future: nothing of it is in the manager, and dropping it takes it out of
-//! the row.
+//! Who launches a proc waits in the caller's own future: nothing of it is in the manager, and dropping it takes it out
+//! of the row. A further run waits in the same row, and a wish to end its proc takes it out.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -53,6 +53,8 @@ pub(super) async fn launch(
     {
         attempt.clean_up().await;
         shared.placement.tie_is_gone(&tie).await;
+        // Its seat is free before the next one is taken.
+        drop(started);
         started = attempt.start(&mut context).await?;
         verdict = attempt.until_exec(&mut started).await;
     }
@@ -110,53 +112,53 @@ impl Drop for Attempt<'_> {
 }
 
 impl Attempt<'_> {
+    /// Asks again where a new tie may help, once, and where there is no room now, later each time.
+    ///
+    /// A place is held while it is asked for, and no longer: others may need what has to be made there.
     async fn start(&self, context: &mut LaunchContext) -> Result<Started, LaunchError> {
-        let mut place = self.place().await?;
-        let mut outcome = self.start_when_there_is_room(&place, context).await?;
-        // A tie that somebody ended is gone, and with it what was tied to it. A new one is made, once.
-        if let (Err(BusError::NoSuchUnit { .. }), Some(tie)) = (&outcome, place.tie.clone()) {
+        let (until, mut pause, mut tied_anew) =
+            (Instant::now() + defaults::TRY_AGAIN_FOR, NO_ROOM_FIRST, false);
+        loop {
+            let place = self.place().await?;
+            let refused = match self.start_at(&place, context).await? {
+                Ok((job, notes)) => {
+                    self.shared.routes.accepted(&self.unit, job.id());
+                    return Ok(Started { job, tie: place.tie.clone(), seat: place.made(), notes });
+                }
+                Err(refused) => refused,
+            };
+            let tie = place.tie.clone();
             drop(place);
-            self.shared.placement.tie_is_gone(&tie).await;
-            // The reference that the call asked for was given all the same, and keeps the name taken (measured, 252).
-            let _ = self.shared.bus.unref(self.unit.as_str()).await;
-            place = self.place().await?;
-            outcome = self.start_when_there_is_room(&place, context).await?;
-        }
-        match outcome {
-            Ok((job, notes)) => {
-                self.shared.routes.accepted(&self.unit, job.id());
-                Ok(Started { job, tie: place.tie.clone(), seat: place.made(), notes })
+            match (&refused, tie) {
+                (BusError::UnitExists { .. }, _) => return Err(self.who_has_the_name().await),
+                // A tie that somebody ended is gone, and with it what was tied to it.
+                (BusError::NoSuchUnit { .. }, Some(tie)) if !tied_anew => {
+                    tied_anew = true;
+                    self.shared.placement.tie_is_gone(&tie).await;
+                    self.unref_unstarted().await;
+                }
+                (refused, _) if refused.is_for_now() && Instant::now() + pause <= until => {
+                    tracing::warn!(unit = %self.unit, %refused, ?pause, "no room for it now; asking again");
+                    self.unref_unstarted().await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(NO_ROOM_LONGEST);
+                }
+                _ => {
+                    return Err(error::of_launch(self.spec.id(), refused).about(self.spec.properties()));
+                }
             }
-            Err(BusError::UnitExists { .. }) => Err(self.who_has_the_name().await),
-            Err(refused) => Err(error::of_launch(self.spec.id(), refused).about(self.spec.properties())),
         }
+    }
+
+    /// The reference that a start asked for is given also where the start is refused, and keeps the name taken
+    /// (measured, 252).
+    async fn unref_unstarted(&self) {
+        let _ = self.shared.bus.unref(self.unit.as_str()).await;
     }
 
     async fn place(&self) -> Result<Place<'_>, LaunchError> {
         let place = self.shared.placement.place(&self.unit, self.spec.lifetime()).await;
         place.map_err(|source| LaunchError::Os { doing: "making the pipe of the tie", source })
-    }
-
-    /// Asks again, later each time, where the answer is that there is no room now. Its turn is not given on meanwhile, so
-    /// that fewer launches are under way.
-    async fn start_when_there_is_room(
-        &self,
-        place: &Place<'_>,
-        context: &mut LaunchContext,
-    ) -> Result<Result<(Job, Vec<String>), BusError>, LaunchError> {
-        let until = Instant::now() + defaults::TRY_AGAIN_FOR;
-        let mut pause = NO_ROOM_FIRST;
-        loop {
-            let outcome = self.start_at(place, context).await?;
-            match &outcome {
-                Err(refused) if refused.is_for_now() && Instant::now() + pause <= until => {
-                    tracing::warn!(unit = %self.unit, %refused, ?pause, "no room for it now; asking again");
-                }
-                _ => return Ok(outcome),
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(NO_ROOM_LONGEST);
-        }
     }
 
     /// The inner error is systemd's answer; the outer one says that it was not asked.

@@ -6,8 +6,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::Shared;
 use crate::bus::{BusEvent, Events, JobId, PER_UNIT};
@@ -104,6 +106,11 @@ impl Routes {
         ours
     }
 
+    /// Whether the run is held.
+    fn has(&self, unit: &UnitName, key: RunKey) -> bool {
+        self.lock().get(unit).is_some_and(|route| route.facts.key == key)
+    }
+
     /// Whether the unit starts it again, as was found.
     pub(super) fn found(&self, unit: &UnitName, key: RunKey, restarts: bool) {
         if let Some(route) = self.lock().get_mut(unit).filter(|route| route.facts.key == key) {
@@ -195,7 +202,7 @@ pub(super) async fn run(shared: Weak<Shared>, mut events: Events) {
                     shared.placement.doubt_tie();
                 }
                 if let Some(key) = shared.routes.signalled(&unit, snapshot) {
-                    tokio::spawn(look_at(shared, unit, key));
+                    tokio::spawn(look_at(Arc::downgrade(&shared), unit, key));
                 }
             }
             // What was missed meanwhile, a look tells; until then no status changes.
@@ -208,18 +215,25 @@ pub(super) async fn run(shared: Weak<Shared>, mut events: Events) {
     }
 }
 
-/// How often a look that is not answered is asked for: each is waited for as long as a call may take.
-const LOOKS: u32 = 10;
+/// The pause before a look that was not answered is asked for again. It doubles with each further one.
+const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(50);
+/// The longest of these pauses.
+const LOOK_AGAIN_LONGEST: Duration = Duration::from_secs(5);
 
-/// Asks what a signal leaves open: whether a unit that is down will be started again. Nothing else may tell it.
-async fn look_at(shared: Arc<Shared>, unit: UnitName, key: RunKey) {
-    for _ in 0..LOOKS {
+/// Asks what a signal leaves open: whether a unit that is down will be started again. Nothing else may tell it, so it
+/// is asked until there is an answer, or nobody holds the run any more.
+async fn look_at(shared: Weak<Shared>, unit: UnitName, key: RunKey) {
+    let mut pause = LOOK_AGAIN_FIRST;
+    while let Some(shared) = shared.upgrade().filter(|shared| shared.routes.has(&unit, key)) {
         match shared.bus.look(unit.as_str()).await {
             Ok(snapshot) => return shared.routes.looked(&unit, key, snapshot),
             // The reconnection looks again.
             Err(error) if error.is_broken_off() => return,
             Err(error) => tracing::warn!(%unit, %error, "could not look"),
         }
+        drop(shared);
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN_LONGEST);
     }
 }
 

@@ -4,14 +4,14 @@ use tokio::sync::oneshot;
 
 use super::Task;
 use crate::launcher::{AdoptError, LaunchError};
+use crate::manager::message::Spawned;
 
 impl Task {
     /// Launches and adopts nothing any more. What is on its way is answered as ever.
     pub(super) fn close(&mut self, reply: oneshot::Sender<()>) {
         self.closed = true;
-        for (_, _, reply) in self.queued.drain().flat_map(|(_, queued)| queued) {
-            let _ = reply.send(Err(LaunchError::Closed));
-        }
+        // They ask again, and are refused.
+        self.queued.clear();
         let _ = reply.send(());
     }
 
@@ -34,7 +34,7 @@ impl Task {
     pub(super) fn part(mut self) {
         self.tell_what_is_known();
         for (_, reply) in self.launching.drain() {
-            let _ = reply.send(Err(LaunchError::Closed));
+            let _ = reply.send(Spawned::Done(Err(LaunchError::Closed)));
         }
         for (_, reply) in self.adopting.drain() {
             let _ = reply.send(Err(AdoptError::Closed));

@@ -119,7 +119,7 @@ impl Task {
                 entry.ladder.get_or_insert_with(|| Ladder::stop(now, grace, defaults::KILL_WAIT));
             }
             if entry.next.at.take_if(|restart| *restart <= now).is_some() {
-                self.start_again(key);
+                self.join_row(key);
             }
             self.climb(key, now);
         }

@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 use tokio::sync::mpsc::error::SendError;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::restart::restarts;
-use super::{AdoptReply, SpawnReply, Task};
+use super::{AdoptReply, Task};
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, Facts, LaunchError, Launched, ProcRun, RunKey};
 use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
-use crate::manager::message::Outcome;
+use crate::manager::message::{Outcome, SpawnReply, Spawned};
 use crate::manager::turns::Turn;
 use crate::report::{Asked, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::machine::{Machine, Restarts};
+
+fn refuse(reply: SpawnReply, error: LaunchError) {
+    // Who asked may have gone away.
+    let _ = reply.send(Spawned::Done(Err(error)));
+}
 
 impl Task {
     pub(super) fn spawn(&mut self, spec: Box<ProcSpec>, turn: Turn, reply: SpawnReply) {
@@ -24,7 +30,7 @@ impl Task {
             return;
         }
         if self.closed {
-            return drop(reply.send(Err(LaunchError::Closed)));
+            return refuse(reply, LaunchError::Closed);
         }
         let id = spec.id().clone();
         if let Some((&key, entry)) = self.newest.get(&id).and_then(|key| self.entries.get_key_value(key)) {
@@ -32,10 +38,12 @@ impl Task {
                 (Hold::Settled { .. }, _) => {}
                 // Its id is free as soon as it is over; its unit's name only once the hold is given up.
                 (_, true) if entry.terms.lifetime == Lifetime::Attached => {
-                    self.queued.entry(key).or_default().push((spec, turn, reply));
+                    let (settled, free) = oneshot::channel();
+                    self.queued.entry(key).or_default().push(settled);
+                    let _ = reply.send(Spawned::NotYet { spec, free });
                     return self.settle_now(key);
                 }
-                _ => return drop(reply.send(Err(LaunchError::AlreadyExists { id }))),
+                _ => return refuse(reply, LaunchError::AlreadyExists { id }),
             }
         }
         let terms = Terms {
@@ -51,28 +59,21 @@ impl Task {
             entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
         }
         self.launching.insert(key, reply);
-        self.ask_for_launch(spec, facts, Some(turn), move |result| Outcome::Launched { key, result });
+        self.ask_for_launch(spec, facts, turn, move |result| Outcome::Launched { key, result });
     }
 
-    /// Has the launcher start a run, when its turn comes if it has none. Where this manager is gone when it has, nobody will ask for it, and it is undone.
+    /// Has the launcher start a run. Where this manager is gone when it has, nobody will ask for it, and it is undone.
     pub(super) fn ask_for_launch(
         &self,
         spec: Box<ProcSpec>,
         facts: Facts,
-        turn: Option<Turn>,
+        turn: Turn,
         outcome: impl FnOnce(Result<Launched, LaunchError>) -> Outcome + Send + 'static,
     ) {
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
-        let turns = self.turns.clone();
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
-            let turn = if turn.is_some() { turn } else { turns.next().await.ok() };
-            let launch = launcher.launch(*spec, facts);
-            let result = match turn {
-                Some(turn) => turn.spend_on(launch).await,
-                // What is held is ended when the manager is shut down, and this run of it first begun.
-                None => launch.await,
-            };
+            let result = turn.spend_on(launcher.launch(*spec, facts)).await;
             if let Err(SendError(
                 Outcome::Launched { result: Ok(launched), .. }
                 | Outcome::Relaunched { result: Ok(launched), .. },
@@ -90,7 +91,7 @@ impl Task {
             Ok(launched) => launched,
             Err(error) => {
                 self.withdraw(key);
-                return drop(reply.send(Err(error)));
+                return refuse(reply, error);
             }
         };
         let Some(entry) = self.entries.get_mut(&key) else { return };
@@ -107,7 +108,7 @@ impl Task {
         // A wish that came during the launch is due now.
         self.climb(key, Instant::now());
         let handle = self.handle(key);
-        if handle.is_none_or(|handle| reply.send(Ok(handle)).is_err()) {
+        if handle.is_none_or(|handle| reply.send(Spawned::Done(Ok(handle))).is_err()) {
             // The caller went away before the answer: what was started for it is ended.
             self.end_abandoned(key);
         }

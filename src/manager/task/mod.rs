@@ -23,15 +23,13 @@ use super::entry::{Entry, Terms};
 use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::ladder::Rung;
-use super::message::{Command, Outcome};
+use super::message::{Command, Outcome, SpawnReply};
 use super::sweep::Orders;
-use super::turns::{Turn, Turns};
+use super::turns::Turns;
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, Fact, Facts, LaunchError, ProcLauncher, RunKey, Stop};
-use crate::spec::{Lifetime, ProcSpec};
+use crate::launcher::{AdoptError, Fact, Facts, ProcLauncher, RunKey, Stop};
+use crate::spec::Lifetime;
 
-type SpawnReply = oneshot::Sender<Result<ProcHandle, LaunchError>>;
-type Queued = (Box<ProcSpec>, Turn, SpawnReply);
 type AdoptReply = oneshot::Sender<Result<ProcHandle, AdoptError>>;
 
 /// See the module.
@@ -49,8 +47,8 @@ pub(in crate::manager) struct Task {
     newest: HashMap<ProcId, RunKey>,
     launching: HashMap<RunKey, SpawnReply>,
     adopting: HashMap<RunKey, AdoptReply>,
-    /// Launches whose id is over and not settled yet: they follow when it is.
-    queued: HashMap<RunKey, Vec<Queued>>,
+    /// Callers whose id is over and not settled yet: they ask again when it is.
+    queued: HashMap<RunKey, Vec<oneshot::Sender<()>>>,
     deadlines: BTreeSet<(Instant, RunKey)>,
     /// What came due of stop signals in this turn: they go out together.
     stops: Vec<Stop>,
@@ -181,7 +179,7 @@ impl Task {
         if let Some(earlier) = earlier.filter(|earlier| self.entries.contains_key(earlier)) {
             self.newest.entry(id).or_insert(earlier);
         }
-        self.spawn_queued(key);
+        self.call_queued(key);
     }
 
     fn handle(&self, key: RunKey) -> Option<ProcHandle> {
@@ -219,7 +217,7 @@ impl Task {
         if !entry.is_over() {
             return self.plan_restart(key);
         }
-        (entry.limit_at, entry.next.at) = (None, None);
+        (entry.limit_at, entry.next.at, entry.next.row) = (None, None, None);
         let (adopted, left) = (entry.adopted, !entry.machine.tree_gone());
         // Nobody stops the unit of one that was over before the stop came, or that is to be killed alone.
         let ladder = entry.ladder.take_if(|_| {
@@ -242,6 +240,7 @@ impl Task {
                 self.on_launched(key, result);
                 self.settle_next();
             }
+            Outcome::Turn { key, turn } => self.on_turn(key, turn),
             Outcome::Relaunched { key, result } => self.on_relaunched(key, result),
             Outcome::Adopted { key, result } => self.on_adopted(key, result),
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),

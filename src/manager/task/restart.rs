@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::Task;
 use crate::launcher::{Fact, Facts, LaunchError, Launched, RunKey};
-use crate::manager::entry::Hold;
+use crate::manager::entry::{Hold, InRow};
 use crate::manager::message::Outcome;
+use crate::manager::turns::Turn;
 use crate::spec::{Lifetime, RestartPolicy, RestartWhen};
 use crate::status::FailReason;
 use crate::status::machine::{Event, Restarts};
@@ -35,7 +36,7 @@ impl Task {
         if entry.ladder.is_none() || entry.is_over() || matches!(entry.hold, Hold::Relaunching(_)) {
             return;
         }
-        entry.next.at = None;
+        (entry.next.at, entry.next.row) = (None, None);
         let step = entry.machine.no_more_runs(std::time::SystemTime::now().into());
         entry.take(step);
         if entry.is_over() {
@@ -47,7 +48,7 @@ impl Task {
     pub(super) fn plan_restart(&mut self, key: RunKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         // Before the launcher has answered, nothing can be held against what it answers.
-        let held = matches!(entry.hold, Hold::Held(_));
+        let held = matches!(entry.hold, Hold::Held(_)) && entry.next.row.is_none();
         let Some(policy) = entry.next.spec.as_ref().and_then(|spec| spec.restart()).filter(|_| held) else {
             return;
         };
@@ -58,14 +59,34 @@ impl Task {
         }
     }
 
+    /// The next run is due: it is started when its turn comes. Until then a wish to end the proc keeps it from that.
+    pub(super) fn join_row(&mut self, key: RunKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let (turns, outcomes) = (self.turns.clone(), self.outcomes.0.clone());
+        let waiting = tokio::spawn(async move {
+            // Where there are none any more, whoever closed them ends this proc.
+            if let Ok(turn) = turns.next().await {
+                let _ = outcomes.send(Outcome::Turn { key, turn });
+            }
+        });
+        entry.next.row = Some(InRow(waiting.abort_handle()));
+    }
+
+    /// The turn of a run has come, unless it is not wanted any more.
+    pub(super) fn on_turn(&mut self, key: RunKey, turn: Turn) {
+        if self.entries.get_mut(&key).is_some_and(|entry| entry.next.row.take().is_some()) {
+            self.start_again(key, turn);
+        }
+    }
+
     /// Starts the next run.
-    pub(super) fn start_again(&mut self, key: RunKey) {
+    fn start_again(&mut self, key: RunKey, turn: Turn) {
         let facts = Facts { key, to: self.facts.0.clone() };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Some(spec) = entry.next.spec.clone() else { return };
         let Hold::Held(before) = &entry.hold else { return };
         entry.hold = Hold::Relaunching(Arc::clone(before));
-        self.ask_for_launch(spec, facts, None, move |result| Outcome::Relaunched { key, result });
+        self.ask_for_launch(spec, facts, turn, move |result| Outcome::Relaunched { key, result });
     }
 
     pub(super) fn on_relaunched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {

@@ -99,14 +99,14 @@ impl Task {
         {
             self.forget(oldest);
         }
-        self.spawn_queued(key);
+        self.call_queued(key);
         self.settle_next();
     }
 
-    /// Makes the launches that waited for this run.
-    pub(super) fn spawn_queued(&mut self, key: RunKey) {
-        for (spec, turn, reply) in self.queued.remove(&key).unwrap_or_default() {
-            self.spawn(spec, turn, reply);
+    /// Has those ask again who wait for the id of this run.
+    pub(super) fn call_queued(&mut self, key: RunKey) {
+        for settled in self.queued.remove(&key).unwrap_or_default() {
+            let _ = settled.send(());
         }
     }
 
