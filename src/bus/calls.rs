@@ -215,10 +215,12 @@ pub(super) async fn stopped_with(on: &Calls, unit: &str) -> Result<Vec<String>, 
     let path = &path;
     let asked = STOPPED_WITH.map(|name| async move {
         let properties = Some("org.freedesktop.DBus.Properties");
-        let answer = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &(UNIT, name)).await?;
-        Vec::<String>::try_from(answer.body().deserialize::<Variant<'_>>()?)
+        let body = (UNIT, name);
+        let asked = on.connection.call_method(Some(SYSTEMD), path, properties, "Get", &body);
+        let names = async { Vec::<String>::try_from(asked.await?.body().deserialize::<Variant<'_>>()?) };
+        bounded(on, "Get", unit, names).await
     });
-    let mut names = bounded(on, "Get", unit, try_join_all(asked)).await?.concat();
+    let mut names = try_join_all(asked).await?.concat();
     names.sort_unstable();
     names.dedup();
     Ok(names)
