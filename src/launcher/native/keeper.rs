@@ -21,7 +21,7 @@ use crate::signal::Signal;
 use crate::status::Found;
 use crate::status::machine::Event;
 use crate::sys::poll::Bell;
-use crate::sys::processes::{self, Listed, Process};
+use crate::sys::processes::{self, Listed, Seen};
 use crate::sys::signals;
 
 /// How often children are looked at that are to be over and of whose ends nothing may tell. They have been killed, so
@@ -231,9 +231,8 @@ impl Keeper {
         over.sort_unstable();
         for (_, leader) in over {
             let left = left.remove(&leader).unwrap_or_default();
-            match processes::in_session(leader, &left) {
-                Ok(left) if left.is_empty() => self.let_go(leader, now),
-                Ok(left) => self.sweep(leader, &left, now),
+            match processes::look_again(leader, &left) {
+                Ok(seen) => self.on_look(leader, &seen, now),
                 Err(error) => {
                     tracing::warn!(%error, "cannot look at what a main process left; trying again");
                     self.over.entry(leader).and_modify(|aftermath| aftermath.look_again(now));
@@ -256,16 +255,19 @@ impl Keeper {
         }
     }
 
-    fn sweep(&mut self, leader: Pid, left: &[Process], now: Instant) {
+    fn on_look(&mut self, leader: Pid, seen: &[Seen], now: Instant) {
         let (Some(kept), Some(aftermath)) = (self.kept.get(&leader), self.over.get_mut(&leader)) else {
             return;
         };
-        let sent = aftermath.on_left(kept.tree.is_doomed(), now);
+        let Some(sent) = aftermath.on_look(seen, kept.tree.is_doomed(), now) else {
+            return self.let_go(leader, now);
+        };
+        let left: Vec<_> = seen.iter().filter_map(Seen::alive).collect();
         for &signal in sent {
             // What cannot be signalled stays, and is seen to stay.
             let _ = kept.tree.leader().signal_group(signal);
         }
-        kept.tree.signal_outside(left, sent);
+        kept.tree.signal_outside(&left, sent);
         if let Some(first) = left.first() {
             self.ends.watch_left(leader, first.pid);
         }

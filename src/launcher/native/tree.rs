@@ -14,7 +14,7 @@ use super::spawner::Spawner;
 use crate::launcher::{DeliverError, Facts};
 use crate::signal::Signal;
 use crate::status::machine::Event;
-use crate::sys::processes::{self, Process};
+use crate::sys::processes::{self, Process, Seen};
 
 /// The leader and all others in its session.
 ///
@@ -92,7 +92,8 @@ impl Tree {
         let leader = self.leader.pid();
         let all = self.spawner.look().await?;
         let found = all.iter().filter(|listed| listed.session == leader);
-        processes::in_session(leader, &found.map(|listed| listed.pid).collect::<Vec<_>>())
+        let seen = processes::look_again(leader, &found.map(|listed| listed.pid).collect::<Vec<_>>())?;
+        Ok(seen.iter().filter_map(Seen::alive).collect())
     }
 
     /// Tells a fact of it.
