@@ -144,7 +144,7 @@ impl Keeper {
             Request::Born(born) => self.keep(*born, spawner),
             Request::NoMore => self.no_more = true,
             Request::Look(reply) => self.census.ask(reply),
-            Request::Doomed(leader) => self.look_by_now(leader),
+            Request::LookBehind(leader) => self.look_by_now(leader),
             Request::Abandoned(leader) => self.abandon(leader),
             Request::Sigchld => self.ends.on_sigchld(),
             Request::Close => self.close(),
@@ -250,8 +250,8 @@ impl Keeper {
             self.over.remove(&leader);
             self.kept.remove(&leader);
         } else if let Some(aftermath) = self.over.get_mut(&leader) {
-            // Its number is being used. That is over in a moment, and the census has its rest meanwhile.
-            aftermath.look_by(now);
+            // Its number is being used, which calls for a look when that is over: whenever its user is polled again.
+            aftermath.look_again(now);
         }
     }
 
