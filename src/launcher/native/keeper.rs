@@ -53,6 +53,18 @@ struct Kept {
     sweep: Sweep,
 }
 
+/// It goes when nothing is kept, or by a panic: then nobody will see any more how what is kept ends.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // No more are made, and the kernel kills what the thread made that is told.
+        let _ = self.calls.send(Call::End);
+        for kept in self.kept.values() {
+            // Where its end was told, that stands.
+            kept.tree.tell(Event::Lost(Found::NoLauncher));
+        }
+    }
+}
+
 impl Keeper {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
@@ -285,5 +297,46 @@ impl Keeper {
         }
         // Who asked may go away now: the child then goes with the answer.
         let _ = reply.send(Ok(Started::new(tree, !is_watched)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::SystemTime;
+
+    use tokio::sync::{mpsc as tokio_mpsc, oneshot};
+
+    use super::*;
+    use crate::launcher::{Facts, RunKey};
+    use crate::sys::child::Made;
+
+    #[test]
+    fn a_panic_of_the_thread_ends_the_one_that_makes_children_and_tells_that_those_kept_are_lost() {
+        let spawner = Spawner::start(usize::MAX).unwrap();
+        let ((_, requested), (calls, called)) = (mpsc::channel(), mpsc::channel());
+        let mut keeper = Keeper::new((requested, calls), usize::MAX).unwrap();
+        let (to, mut told) = tokio_mpsc::unbounded_channel();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        keeper.keep(born(child.id(), Facts { key: RunKey(0), to }), &spawner);
+        let thread = std::thread::spawn(move || {
+            let _keeper = keeper;
+            panic!("as one in its run would be");
+        });
+        assert!(thread.join().is_err());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(told.try_recv().unwrap().event, Event::Started { .. }));
+        assert_eq!(told.try_recv().unwrap().event, Event::Lost(Found::NoLauncher));
+        assert!(matches!(called.try_recv(), Ok(Call::End)));
+        spawner.close();
+    }
+
+    fn born(pid: u32, facts: Facts) -> Born {
+        let made = Made { pid: Pid::from_raw(pid.cast_signed()), pidfd: None };
+        let sweep = Sweep { signal: Signal::TERM, backstop: LOOK_EVERY };
+        let terms = Terms { run: None, facts, sweep, reply: oneshot::channel().0 };
+        Born { made, at: SystemTime::now(), own_max_resident: 0, terms }
     }
 }
