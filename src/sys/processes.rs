@@ -1,5 +1,6 @@
 //! The processes there are, by session and process group, from /proc.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -53,8 +54,13 @@ impl Listing {
     ///
     /// The kernel lists by rising number as the reading goes on (`next_tgid`, fs/proc/base.c), and a child has a higher
     /// one than its parent: who forks and exits meanwhile is found in its child. Only where the numbers wrap around in
-    /// just that moment can a child be missed. That holds for the list, not for what is done with it later: who is on
-    /// it may have forked since, and be gone.
+    /// just that moment can a child be missed.
+    ///
+    /// But it lists many at a time, and after the last is done (`proc_pid_readdir`): who was listed, and is gone when it
+    /// is asked for its session, may have forked one that is not listed. So another reading follows where one is gone
+    /// that no earlier reading had, until there is none.
+    ///
+    /// That holds for the list, not for what is done with it later: who is on it may have forked since, and be gone.
     ///
     /// Sessions are asked for by getsid(2): a read of /proc/PID/stat costs many times as much, and there may be
     /// thousands of processes that are nobody's business here.
@@ -69,15 +75,39 @@ impl Listing {
                 closed.insert(Dir::open("/proc", flags, Mode::empty())?)
             }
         };
-        let mut found = Vec::new();
+        let mut readings = Readings::default();
+        for _ in 0..READINGS_MAX {
+            if readings.read(proc)? {
+                break;
+            }
+        }
+        Ok(readings.found)
+    }
+}
+
+/// Where processes come and go so fast that every reading has one that is gone, the list ends with this one.
+const READINGS_MAX: u32 = 16;
+
+#[derive(Default)]
+struct Readings {
+    known: HashSet<Pid>,
+    found: Vec<Listed>,
+}
+
+impl Readings {
+    /// False where one is gone that was not known.
+    fn read(&mut self, proc: &mut Dir) -> Result<bool, Errno> {
+        let before = self.known.len() - self.found.len();
         for entry in proc.iter() {
             let entry = entry?;
             let name = entry.file_name().to_str().ok();
-            let Some(pid) = name.and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
-            // ESRCH: it is gone again.
-            found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
+            let pid = name.and_then(|name| name.parse().ok()).map(Pid::from_raw);
+            if let Some(pid) = pid.filter(|pid| self.known.insert(*pid)) {
+                // ESRCH: it is gone again.
+                self.found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
+            }
         }
-        Ok(found)
+        Ok(self.known.len() - self.found.len() == before)
     }
 }
 
