@@ -1,5 +1,6 @@
 //! The processes there are, by session and process group, from /proc.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -22,7 +23,7 @@ pub(crate) struct Listed {
     pub(crate) session: Pid,
 }
 
-/// A process that was not over when it was looked at.
+/// A process as it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     /// Its number.
@@ -31,6 +32,17 @@ pub(crate) struct Process {
     pub(crate) group: Pid,
     /// The leader of its session.
     pub(crate) session: Pid,
+}
+
+/// What a second look finds of a process that was listed in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is there.
+    Alive(Process),
+    /// It is over and not waited for, so that it forks no more. Or it is somebody else's, hidden.
+    Over(Pid),
+    /// It is not there any more, or in another session. What it forked before that may be on no list yet.
+    Gone,
 }
 
 /// A list of processes that is made again and again. It keeps /proc open, so that want of descriptors does not stop it.
@@ -43,6 +55,12 @@ impl Listing {
     /// The kernel lists by rising number as the reading goes on (`next_tgid`, fs/proc/base.c), and a child has a higher
     /// one than its parent: who forks and exits meanwhile is found in its child. Only where the numbers wrap around in
     /// just that moment can a child be missed.
+    ///
+    /// But it lists many at a time, and after the last is done (`proc_pid_readdir`): who was listed, and is gone when it
+    /// is asked for its session, may have forked one that is not listed. So another reading follows where one is gone
+    /// that no earlier reading had, until there is none.
+    ///
+    /// That holds for the list, not for what is done with it later: who is on it may have forked since, and be gone.
     ///
     /// Sessions are asked for by getsid(2): a read of /proc/PID/stat costs many times as much, and there may be
     /// thousands of processes that are nobody's business here.
@@ -57,15 +75,39 @@ impl Listing {
                 closed.insert(Dir::open("/proc", flags, Mode::empty())?)
             }
         };
-        let mut found = Vec::new();
+        let mut readings = Readings::default();
+        for _ in 0..READINGS_MAX {
+            if readings.read(proc)? {
+                break;
+            }
+        }
+        Ok(readings.found)
+    }
+}
+
+/// Where processes come and go so fast that every reading has one that is gone, the list ends with this one.
+const READINGS_MAX: u32 = 16;
+
+#[derive(Default)]
+struct Readings {
+    known: HashSet<Pid>,
+    found: Vec<Listed>,
+}
+
+impl Readings {
+    /// False where one is gone that was not known.
+    fn read(&mut self, proc: &mut Dir) -> Result<bool, Errno> {
+        let before = self.known.len() - self.found.len();
         for entry in proc.iter() {
             let entry = entry?;
             let name = entry.file_name().to_str().ok();
-            let Some(pid) = name.and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
-            // ESRCH: it is gone again.
-            found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
+            let pid = name.and_then(|name| name.parse().ok()).map(Pid::from_raw);
+            if let Some(pid) = pid.filter(|pid| self.known.insert(*pid)) {
+                // ESRCH: it is gone again.
+                self.found.extend(getsid(Some(pid)).ok().map(|session| Listed { pid, session }));
+            }
         }
-        Ok(found)
+        Ok(self.known.len() - self.found.len() == before)
     }
 }
 
@@ -74,8 +116,8 @@ impl Listing {
 /// # Errors
 /// ESRCH where it is not, or not there; EPERM.
 pub(crate) fn send(process: &Process, leader: Pid, sent: &[Signal]) -> Result<(), Errno> {
-    let is_it = || match look(process.pid) {
-        Ok(Some(now)) if now.session == leader => Ok(()),
+    let is_it = || match see(leader, process.pid) {
+        Ok(Seen::Alive(_)) => Ok(()),
         _ => Err(Errno::ESRCH),
     };
     // First the hold, then the look: the number may have been given to another process since it was listed.
@@ -91,42 +133,53 @@ pub(crate) fn send(process: &Process, leader: Pid, sent: &[Signal]) -> Result<()
     }
 }
 
-/// Those of the listed processes that are in the session of `leader`: by now a number may be that of a process in
-/// another one.
+/// Looks again at processes that were listed in the session of `leader`, each by itself.
+///
+/// None alive does not mean that the session is empty: one that is [`Seen::Gone`] may have forked another after the list
+/// was made, and one that is [`Seen::Over`] too, unless it was so before that.
 ///
 /// # Errors
-/// As [`look`].
-pub(crate) fn in_session(leader: Pid, listed: &[Pid]) -> io::Result<Vec<Process>> {
-    let mut found = Vec::new();
-    for pid in listed {
-        found.extend(look(*pid)?.filter(|process| process.session == leader));
-    }
-    Ok(found)
+/// Where they cannot be read, for want of descriptors for instance.
+pub(crate) fn look_again(leader: Pid, listed: &[Pid]) -> io::Result<Vec<Seen>> {
+    listed.iter().map(|&pid| see(leader, pid)).collect()
 }
 
-/// The process with this number; `None` where it is over, waited for or not.
-///
-/// # Errors
-/// Where that cannot be read, for want of descriptors for instance.
-pub(crate) fn look(pid: Pid) -> io::Result<Option<Process>> {
+/// Looks at one process: by now its number may be that of a process in another session.
+fn see(leader: Pid, pid: Pid) -> io::Result<Seen> {
     match fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => Ok(parse(pid, &stat)),
+        Ok(stat) => Ok(match parse(pid, &stat) {
+            Some((process, _)) if process.session != leader => Seen::Gone,
+            Some((process, false)) => Seen::Alive(process),
+            Some((_, true)) => Seen::Over(pid),
+            None => Seen::Gone,
+        }),
         // It ended between the listing and the reading, or in the middle of it.
         Err(error)
             if [Errno::ENOENT, Errno::ESRCH]
                 .map(|gone| Some(gone as i32))
                 .contains(&error.raw_os_error()) =>
         {
-            Ok(None)
+            Ok(Seen::Gone)
         }
         // Somebody else's, hidden.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Seen::Over(pid)),
         Err(error) => Err(error),
     }
 }
 
-/// Reads proc_pid_stat(5). The name in brackets may hold anything, brackets and blanks too.
-fn parse(pid: Pid, stat: &[u8]) -> Option<Process> {
+impl Seen {
+    /// The process, where it is there.
+    pub(crate) fn alive(&self) -> Option<Process> {
+        match self {
+            Self::Alive(process) => Some(*process),
+            Self::Over(_) | Self::Gone => None,
+        }
+    }
+}
+
+/// Reads proc_pid_stat(5), and whether the process is over. The name in brackets may hold anything, brackets and blanks
+/// too.
+fn parse(pid: Pid, stat: &[u8]) -> Option<(Process, bool)> {
     let behind_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let mut fields = std::str::from_utf8(&stat[behind_name..]).ok()?.split_ascii_whitespace();
     let (state, _parent) = (fields.next()?, fields.next()?);
@@ -136,7 +189,7 @@ fn parse(pid: Pid, stat: &[u8]) -> Option<Process> {
     let threads: u32 = fields.nth(13)?.parse().ok()?;
     // A process whose first thread alone is over shows as a zombie, too.
     let over = matches!(state, "X" | "x") || (state == "Z" && threads <= 1);
-    (!over).then_some(Process { pid, group: Pid::from_raw(group), session: Pid::from_raw(session) })
+    Some((Process { pid, group: Pid::from_raw(group), session: Pid::from_raw(session) }, over))
 }
 
 #[cfg(test)]
@@ -149,14 +202,14 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_and_blanks_hides_nothing() {
-        let parsed = parse(Pid::from_raw(7), stat("a) R 1 2 3 (", "S", 1).as_bytes()).unwrap();
+        let (parsed, _) = parse(Pid::from_raw(7), stat("a) R 1 2 3 (", "S", 1).as_bytes()).unwrap();
         assert_eq!((parsed.group.as_raw(), parsed.session.as_raw()), (40, 30));
     }
 
     #[test]
     fn a_zombie_is_over_unless_another_thread_of_it_lives() {
         let is_there =
-            |state, threads| parse(Pid::from_raw(7), stat("x", state, threads).as_bytes()).is_some();
+            |state, threads| !parse(Pid::from_raw(7), stat("x", state, threads).as_bytes()).unwrap().1;
         assert!(is_there("R", 1));
         assert!(!is_there("Z", 1));
         assert!(is_there("Z", 2));
@@ -164,14 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn a_child_is_over_until_it_is_waited_for_and_gone_then() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let (pid, session) = (Pid::from_raw(child.id().cast_signed()), getsid(None).unwrap());
+        let over = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(pid), over).unwrap();
+        assert_eq!(look_again(session, &[pid]).unwrap(), [Seen::Over(pid)]);
+        child.wait().unwrap();
+        assert_eq!(look_again(session, &[pid]).unwrap(), [Seen::Gone]);
+    }
+
+    #[test]
     fn this_process_is_listed_in_its_session() {
-        let own = nix::unistd::getpid();
-        let looked = look(own).unwrap().unwrap();
+        let (own, session) = (nix::unistd::getpid(), getsid(None).unwrap());
+        let looked = see(session, own).unwrap().alive().unwrap();
         assert_eq!(looked.group, nix::unistd::getpgrp());
+        assert_eq!(see(Pid::from_raw(i32::MAX), own).unwrap(), Seen::Gone, "not in that session");
         let mut listing = Listing::default();
         for _ in 0..2 {
             let listed = listing.take().unwrap().into_iter().find(|listed| listed.pid == own).unwrap();
-            assert_eq!([listed.session, looked.session], [getsid(None).unwrap(); 2]);
+            assert_eq!([listed.session, looked.session], [session; 2]);
         }
     }
 }

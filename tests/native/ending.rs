@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use procunit::ProcStatus;
 use procunit::signal::Signal;
 
-use crate::common::{Talking, is_over, manager, sh, until, within};
+use crate::common::{Talking, is_over, manager, sh, spawn, until, within};
 
 fn killed(signal: Signal) -> ProcStatus {
     ProcStatus::Killed { signal, core_dumped: false }
@@ -66,6 +66,33 @@ async fn what_a_main_process_leaves_and_that_ignores_being_asked_is_killed_at_th
     let start = Instant::now();
     until("what was left is over", || is_over(left)).await;
     assert!((backstop / 2..backstop * 4).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn what_forks_and_exits_again_and_again_is_not_taken_for_nothing_and_is_killed_at_the_backstop() {
+    let (manager, start, backstop) = (manager(), Instant::now(), Duration::from_millis(300));
+    let dir = tempfile::tempdir().unwrap();
+    // Each starts the next and is gone: who is on a list is not there any more when it is looked at. Without the
+    // directory they end, so that none of them outlives this test whatever it finds.
+    let script = "[ -e \"$DIR\" ] || exit; sh -c \"$NEXT\" & exit";
+    let spec = sh("trap '' TERM; eval \"$NEXT\"").env("NEXT", script).env("DIR", dir.path());
+    let handle = spawn(&manager, spec.backstop(backstop)).await;
+    let session = handle.pid().unwrap();
+    within("nothing left", handle.gone()).await.unwrap();
+    assert!(start.elapsed() >= backstop, "they end by the kill alone: {:?}", start.elapsed());
+    assert_eq!(count_in_session(session), 0);
+}
+
+fn count_in_session(session: u32) -> usize {
+    let is_in = |entry: &std::fs::DirEntry| {
+        let pid =
+            entry.file_name().to_str().and_then(|name| name.parse().ok()).map(nix::unistd::Pid::from_raw);
+        let is_there = pid.filter(|pid| !is_over(pid.as_raw().cast_unsigned()));
+        is_there.is_some_and(|pid| {
+            nix::unistd::getsid(Some(pid)).is_ok_and(|of| of.as_raw().cast_unsigned() == session)
+        })
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter(is_in).count()
 }
 
 #[tokio::test]

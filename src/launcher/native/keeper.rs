@@ -21,7 +21,7 @@ use crate::signal::Signal;
 use crate::status::Found;
 use crate::status::machine::Event;
 use crate::sys::poll::Bell;
-use crate::sys::processes::{self, Listed, Process};
+use crate::sys::processes::{self, Listed, Seen};
 use crate::sys::signals;
 
 /// How often children are looked at that are to be over and of whose ends nothing may tell. They have been killed, so
@@ -51,6 +51,18 @@ pub(super) struct Keeper {
 struct Kept {
     tree: Arc<Tree>,
     sweep: Sweep,
+}
+
+/// It goes when nothing is kept, or by a panic: then nobody will see any more how what is kept ends.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // No more are made, and the kernel kills what the thread made that is told.
+        let _ = self.calls.send(Call::End);
+        for kept in self.kept.values() {
+            // Where its end was told, that stands.
+            kept.tree.tell(Event::Lost(Found::NoLauncher));
+        }
+    }
 }
 
 impl Keeper {
@@ -144,7 +156,7 @@ impl Keeper {
             Request::Born(born) => self.keep(*born, spawner),
             Request::NoMore => self.no_more = true,
             Request::Look(reply) => self.census.ask(reply),
-            Request::Doomed(leader) => self.look_by_now(leader),
+            Request::LookBehind(leader) => self.look_by_now(leader),
             Request::Abandoned(leader) => self.abandon(leader),
             Request::Sigchld => self.ends.on_sigchld(),
             Request::Close => self.close(),
@@ -231,9 +243,8 @@ impl Keeper {
         over.sort_unstable();
         for (_, leader) in over {
             let left = left.remove(&leader).unwrap_or_default();
-            match processes::in_session(leader, &left) {
-                Ok(left) if left.is_empty() => self.let_go(leader, now),
-                Ok(left) => self.sweep(leader, &left, now),
+            match processes::look_again(leader, &left) {
+                Ok(seen) => self.on_look(leader, &seen, now),
                 Err(error) => {
                     tracing::warn!(%error, "cannot look at what a main process left; trying again");
                     self.over.entry(leader).and_modify(|aftermath| aftermath.look_again(now));
@@ -251,21 +262,24 @@ impl Keeper {
             self.over.remove(&leader);
             self.kept.remove(&leader);
         } else if let Some(aftermath) = self.over.get_mut(&leader) {
-            // Its number is being used. That is over in a moment, and the census has its rest meanwhile.
-            aftermath.look_by(now);
+            // Its number is being used, which calls for a look when that is over: whenever its user is polled again.
+            aftermath.look_again(now);
         }
     }
 
-    fn sweep(&mut self, leader: Pid, left: &[Process], now: Instant) {
+    fn on_look(&mut self, leader: Pid, seen: &[Seen], now: Instant) {
         let (Some(kept), Some(aftermath)) = (self.kept.get(&leader), self.over.get_mut(&leader)) else {
             return;
         };
-        let sent = aftermath.on_left(kept.tree.is_doomed(), now);
+        let Some(sent) = aftermath.on_look(seen, kept.tree.is_doomed(), now) else {
+            return self.let_go(leader, now);
+        };
+        let left: Vec<_> = seen.iter().filter_map(Seen::alive).collect();
         for &signal in sent {
             // What cannot be signalled stays, and is seen to stay.
             let _ = kept.tree.leader().signal_group(signal);
         }
-        kept.tree.signal_outside(left, sent);
+        kept.tree.signal_outside(&left, sent);
         if let Some(first) = left.first() {
             self.ends.watch_left(leader, first.pid);
         }
@@ -283,5 +297,46 @@ impl Keeper {
         }
         // Who asked may go away now: the child then goes with the answer.
         let _ = reply.send(Ok(Started::new(tree, !is_watched)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::SystemTime;
+
+    use tokio::sync::{mpsc as tokio_mpsc, oneshot};
+
+    use super::*;
+    use crate::launcher::{Facts, RunKey};
+    use crate::sys::child::Made;
+
+    #[test]
+    fn a_panic_of_the_thread_ends_the_one_that_makes_children_and_tells_that_those_kept_are_lost() {
+        let spawner = Spawner::start(usize::MAX).unwrap();
+        let ((_, requested), (calls, called)) = (mpsc::channel(), mpsc::channel());
+        let mut keeper = Keeper::new((requested, calls), usize::MAX).unwrap();
+        let (to, mut told) = tokio_mpsc::unbounded_channel();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        keeper.keep(born(child.id(), Facts { key: RunKey(0), to }), &spawner);
+        let thread = std::thread::spawn(move || {
+            let _keeper = keeper;
+            panic!("as one in its run would be");
+        });
+        assert!(thread.join().is_err());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(told.try_recv().unwrap().event, Event::Started { .. }));
+        assert_eq!(told.try_recv().unwrap().event, Event::Lost(Found::NoLauncher));
+        assert!(matches!(called.try_recv(), Ok(Call::End)));
+        spawner.close();
+    }
+
+    fn born(pid: u32, facts: Facts) -> Born {
+        let made = Made { pid: Pid::from_raw(pid.cast_signed()), pidfd: None };
+        let sweep = Sweep { signal: Signal::TERM, backstop: LOOK_EVERY };
+        let terms = Terms { run: None, facts, sweep, reply: oneshot::channel().0 };
+        Born { made, at: SystemTime::now(), own_max_resident: 0, terms }
     }
 }

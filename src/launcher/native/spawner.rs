@@ -43,8 +43,8 @@ pub(super) enum Request {
     NoMore,
     /// Tell which processes there are, as of a moment after this.
     Look(oneshot::Sender<Result<Arc<[Listed]>, nix::errno::Errno>>),
-    /// A tree is doomed: what is left of it is looked at now.
-    Doomed(Pid),
+    /// Look now at what this child left, if it is over: its tree is doomed, or its number is used no more.
+    LookBehind(Pid),
     /// Nobody holds this child or ever will.
     Abandoned(Pid),
     /// A child for which there is no descriptor may be over.
@@ -161,8 +161,8 @@ impl Spawner {
         async { Ok(answer.await.map_err(io::Error::other)??) }
     }
 
-    pub(super) fn doomed(&self, child: Pid) {
-        self.ask(Request::Doomed(child));
+    pub(super) fn look_behind(&self, child: Pid) {
+        self.ask(Request::LookBehind(child));
     }
 
     /// Nothing is started any more, and what there is is killed.
@@ -269,6 +269,24 @@ mod tests {
             }
             spawner.close();
         }
+    }
+
+    /// A delivery may wait for as long as it likes to be polled.
+    #[tokio::test]
+    async fn nothing_is_said_to_be_left_once_the_number_of_the_leader_is_used_no_more_and_not_before() {
+        let (spawner, mut told) = (Spawner::start(usize::MAX).unwrap(), Told::new());
+        let tree = told.start(&spawner, 0, "exec sleep 1000").await;
+        let numbers = [tree.hold_number().await, tree.hold_number().await];
+        tree.leader().signal(crate::signal::Signal::KILL).unwrap();
+        while !matches!(told.next().await, (0, Event::Exited { .. })) {}
+        for number in numbers {
+            let early = timeout(Duration::from_millis(50), told.0.recv()).await;
+            assert!(early.is_err(), "{early:?}");
+            assert!(!tree.leader().is_reaped());
+            drop(number);
+        }
+        assert!(matches!(told.next().await, (0, Event::TreeGone)));
+        spawner.close();
     }
 
     #[tokio::test]

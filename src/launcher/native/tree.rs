@@ -7,14 +7,14 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::leader::Leader;
 use super::spawner::Spawner;
 use crate::launcher::{DeliverError, Facts};
 use crate::signal::Signal;
 use crate::status::machine::Event;
-use crate::sys::processes::{self, Process};
+use crate::sys::processes::{self, Process, Seen};
 
 /// The leader and all others in its session.
 ///
@@ -29,6 +29,8 @@ pub(super) struct Tree {
     end_told: Mutex<bool>,
     /// Read while signals go by the leader's number, written to before that is given back.
     deliveries: RwLock<()>,
+    /// Whether that is to be given back when the delivery that keeps it is over.
+    reap_is_due: AtomicBool,
     /// Whether nothing of it is to be left, whatever is forked meanwhile: SIGKILL is wanted, or its launcher is gone.
     doomed: AtomicBool,
     /// Whether somebody waits until nothing of it is left: it was asked to end.
@@ -44,6 +46,7 @@ impl Tree {
             spawner,
             end_told,
             deliveries,
+            reap_is_due: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
         }
@@ -57,8 +60,17 @@ impl Tree {
         &self.spawner
     }
 
-    /// Waits for the leader, which is over. False while a delivery is under way: it keeps its number then.
+    /// Waits for the leader, which is over. False while a delivery is under way: it keeps its number then, and calls for
+    /// a look when it is over.
     pub(super) fn reap(&self) -> bool {
+        self.try_reap() || {
+            self.reap_is_due.store(true, Ordering::SeqCst);
+            // A delivery that ended in between has not seen that.
+            self.try_reap()
+        }
+    }
+
+    fn try_reap(&self) -> bool {
         let number = self.deliveries.try_write();
         if number.is_ok() {
             self.leader.reap();
@@ -92,7 +104,8 @@ impl Tree {
         let leader = self.leader.pid();
         let all = self.spawner.look().await?;
         let found = all.iter().filter(|listed| listed.session == leader);
-        processes::in_session(leader, &found.map(|listed| listed.pid).collect::<Vec<_>>())
+        let seen = processes::look_again(leader, &found.map(|listed| listed.pid).collect::<Vec<_>>())?;
+        Ok(seen.iter().filter_map(Seen::alive).collect())
     }
 
     /// Tells a fact of it.
@@ -134,7 +147,7 @@ impl Tree {
     }
 
     async fn deliver(&self, sent: &[Signal], is_stop: bool) -> Result<(), DeliverError> {
-        let _number = self.deliveries.read().await;
+        let _number = self.hold_number().await;
         let alive = self.deliver_to_group(sent, is_stop).map_err(failed)?;
         // The group has it; where /proc cannot be read, the rest of the session may not.
         let others = self.others().await.map_err(|error| DeliverError::Failed(Box::new(error)))?;
@@ -144,6 +157,10 @@ impl Tree {
         }
         self.signal_outside(&others, sent);
         Ok(())
+    }
+
+    pub(super) async fn hold_number(&self) -> Number<'_> {
+        Number { tree: self, held: Some(self.deliveries.read().await) }
     }
 
     /// Whether the leader was there to take it.
@@ -176,7 +193,7 @@ impl Tree {
     /// As [`Self::signal`].
     pub(super) async fn kill(&self) -> Result<(), DeliverError> {
         self.doom();
-        self.spawner.doomed(self.leader.pid());
+        self.spawner.look_behind(self.leader.pid());
         self.stop(&[Signal::KILL]).await
     }
 
@@ -191,6 +208,22 @@ impl Tree {
 
     pub(super) fn is_doomed(&self) -> bool {
         self.doomed.load(Ordering::SeqCst)
+    }
+}
+
+/// Keeps the number of the leader from being given back.
+pub(super) struct Number<'tree> {
+    tree: &'tree Tree,
+    held: Option<RwLockReadGuard<'tree, ()>>,
+}
+
+impl Drop for Number<'_> {
+    fn drop(&mut self) {
+        // First: it is to be had when the keeper asks for it again.
+        self.held = None;
+        if self.tree.reap_is_due.swap(false, Ordering::SeqCst) {
+            self.tree.spawner.look_behind(self.tree.leader.pid());
+        }
     }
 }
 
