@@ -21,9 +21,9 @@ pub const RUN_BACKSTOP_MARGIN: Duration = Duration::from_secs(5);
 pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Procs between delivery of the stop signal and their end at one time, when many are ended.
 pub const STOP_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
-/// Launches that a manager on systemd has under way at one time: with 16 the user manager is never without work, and
-/// with 32 no launch is done sooner (measured, 252 and 257).
-pub const LAUNCHES_AT_ONCE: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
+/// Launches that a manager on systemd has under way at one time. It has one thread, which 4 keep at work; that 8 and 16
+/// are no faster was measured with programs that are in memory (252, 2 cores), and some are not.
+pub const LAUNCHES_AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 /// The same, of plain children: one thread makes them, and each on its way holds a handful of descriptors.
 pub const NATIVE_LAUNCHES_AT_ONCE: NonZeroUsize = NonZeroUsize::new(32).expect("not zero");
 /// From the first answer of systemd or the bus that there is no room now, how long a start is tried again.

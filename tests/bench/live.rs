@@ -13,7 +13,7 @@ use crate::table::{Row, Target, Unit};
 use crate::usage::{Cpu, EVERYBODY, Everybody, Process};
 
 /// Launches under way at a time, of ours and of raw.
-pub(crate) const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 8;
 
 /// From the last launch to the first look at an idle manager: what comes late comes within a second.
 const SETTLES: Duration = Duration::from_secs(3);

@@ -25,7 +25,7 @@ fn every_default_is_the_contracts() {
     assert_eq!(defaults::ENDED_DETACHED_UNITS, 1_000);
     assert_eq!(defaults::TRANSITIONS_KEPT, 64);
     assert_eq!(defaults::PROCS_PER_SLICE.get(), 50);
-    assert_eq!(defaults::LAUNCHES_AT_ONCE.get(), 16);
+    assert_eq!(defaults::LAUNCHES_AT_ONCE.get(), 8);
     assert_eq!(defaults::NATIVE_LAUNCHES_AT_ONCE.get(), 32);
     assert_eq!(defaults::TRY_AGAIN_FOR, Duration::from_secs(10));
     assert_eq!(defaults::OWNED_JOURNAL_STREAMS, 1_024);
