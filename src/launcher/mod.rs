@@ -53,7 +53,8 @@ pub trait ProcLauncher: Send + Sync + 'static {
     }
 
     /// How many launches under way at a time help it; further ones would wait in it, or make it slower. Its manager has
-    /// no more under way, whatever is asked of it. `None` is for one that does not mind.
+    /// no more under way, whatever is asked of it, but for those that are not answered for 5 s. `None` is for one that does
+    /// not mind.
     fn launches_at_once(&self) -> Option<NonZeroUsize> {
         None
     }
