@@ -13,7 +13,7 @@ use procunit::id::ProcId;
 use procunit::launcher::fake::{FakeLauncher, Reaction, Script, What, When};
 use procunit::launcher::{
     AdoptError, Adopted, BoxFuture, DeliverError, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop,
-    SurveyError,
+    Streams, SurveyError,
 };
 use procunit::manager::{Concurrency, TerminateSummary};
 use procunit::status::StatusKind;
@@ -75,8 +75,13 @@ impl ProcLauncher for Bulk {
         "bulk"
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
-        self.fake.launch(spec, facts)
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        self.fake.launch(spec, streams, facts)
     }
 
     fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use procunit::id::{InvocationId, ProcId, UnitName};
 use procunit::launcher::{
     AdoptError, Adopted, BoxFuture, DeliverError, Facts, LaunchError, Launched, ProcLauncher, ProcRun,
-    Sighting, SurveyError, Target,
+    Sighting, Streams, SurveyError, Target,
 };
 use procunit::report::EndedBy;
 use procunit::signal::Signal;
@@ -64,7 +64,7 @@ impl ProcLauncher for Scripted {
         "scripted"
     }
 
-    fn launch(&self, _: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+    fn launch(&self, _: ProcSpec, _: Streams, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         *self.0.lock().expect("no panic holds it") = Some(facts);
         self.tell(unit(None, false));
         Box::pin(async { Ok(Launched::new(self.clone())) })

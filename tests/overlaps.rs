@@ -9,7 +9,8 @@ use std::time::Duration;
 use procunit::id::ProcId;
 use procunit::launcher::fake::{FakeLauncher, Reaction, Script, When};
 use procunit::launcher::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Streams,
+    SurveyError,
 };
 use procunit::spec::defaults::STOP_TIMEOUT;
 use procunit::spec::{Lifetime, RestartPolicy};
@@ -47,9 +48,14 @@ impl ProcLauncher for Slow {
         "slow"
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         Box::pin(async {
-            let launched = self.0.launch(spec, facts).await;
+            let launched = self.0.launch(spec, streams, facts).await;
             sleep(ANSWER).await;
             launched
         })

@@ -12,7 +12,8 @@ use futures_util::future::join_all;
 use procunit::id::ProcId;
 use procunit::launcher::fake::{FakeLauncher, Reaction, Script};
 use procunit::launcher::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Streams,
+    SurveyError,
 };
 use procunit::spec::RestartPolicy;
 use procunit::status::StatusKind;
@@ -79,7 +80,12 @@ impl ProcLauncher for Paced {
         NonZeroUsize::new(AT_ONCE)
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         Box::pin(async move {
             let takes = self.log(|log| {
                 log.asked.push(spec.id().clone());
@@ -89,7 +95,7 @@ impl ProcLauncher for Paced {
             });
             sleep(takes).await;
             self.log(|log| log.under_way -= 1);
-            self.fake.launch(spec, facts).await
+            self.fake.launch(spec, streams, facts).await
         })
     }
 

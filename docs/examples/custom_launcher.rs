@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use procunit::id::{InvocationId, ProcId, UnitName};
 use procunit::launcher::{
     AdoptError, Adopted, BoxFuture, DeliverError, Facts, LaunchError, Launched, ProcLauncher, ProcRun,
-    Sighting, SurveyError, Target,
+    Sighting, Streams, SurveyError, Target,
 };
 use procunit::signal::Signal;
 use procunit::spec::ProcSpec;
@@ -63,7 +63,12 @@ impl ProcLauncher for Tasks {
         "tasks"
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        _: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         Box::pin(async move {
             let Some(program) = self.programs.get(spec.program()) else {
                 return Err(LaunchError::NotFound { program: spec.program().to_owned(), searched: None });

@@ -8,14 +8,18 @@ mod attribution;
 mod error;
 mod journalctl;
 mod lines;
+pub(crate) mod mark;
+pub(crate) mod pool;
 mod query;
 mod record;
+pub(crate) mod stream;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
 pub use lines::{Line, Lines, newest};
 pub use query::{LoggedRun, Query, Start, Window};
 pub use record::{BadRecord, Record};
+pub use stream::StdStream;
 
 /// A way to read the journal.
 pub trait JournalReader {

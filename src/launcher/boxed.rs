@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 
 use super::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, StreamKinds,
+    Streams, SurveyError,
 };
 use crate::id::ProcId;
 use crate::spec::ProcSpec;
@@ -21,8 +22,17 @@ impl ProcLauncher for Box<dyn ProcLauncher> {
         (**self).launches_at_once()
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
-        (**self).launch(spec, facts)
+    fn stream_kinds(&self) -> StreamKinds {
+        (**self).stream_kinds()
+    }
+
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        (**self).launch(spec, streams, facts)
     }
 
     fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {

@@ -12,6 +12,7 @@ pub mod native;
 #[cfg(any(feature = "systemd", feature = "native"))]
 mod resolve;
 mod stop;
+mod streams;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 pub use error::{AdoptError, DeliverError, LaunchError, Source, SurveyError};
 pub use kind::{Chosen, LauncherKind, UnknownLauncher};
 pub use stop::Stop;
+pub use streams::{Stream, StreamKinds, Streams};
 
 use crate::id::{InvocationId, ProcId, UnitName};
 use crate::signal::Signal;
@@ -59,13 +61,25 @@ pub trait ProcLauncher: Send + Sync + 'static {
         None
     }
 
+    /// What it does with the streams of [`Self::launch`].
+    fn stream_kinds(&self) -> StreamKinds {
+        StreamKinds::None
+    }
+
     /// Starts a proc and answers when exec has succeeded, also where the program is over by then.
+    ///
+    /// What the spec says of standard streams has been done: `streams` are they.
     ///
     /// From then on every fact about the run goes to `facts`, in the order in which it became known; facts may
     /// go there before the answer. On an error nothing is left: no process, unit or name.
     ///
     /// Dropping the future may leave the proc started; a manager never does that.
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>>;
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>>;
 
     /// Takes hold of a proc that somebody else started, whether it is over or not.
     ///

@@ -13,9 +13,10 @@ use super::handle::View;
 use super::ladder::Ladder;
 use super::message::EndReply;
 use super::monitor::Monitors;
+use super::outlets::RunOutput;
 use super::sweep::Sweep;
 use crate::id::ProcId;
-use crate::launcher::{DeliverError, Fact, ProcRun, RunKey};
+use crate::launcher::{DeliverError, Fact, ProcRun, RunKey, Streams};
 use crate::report::{Asked, Report, RunFacts};
 use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, StopPolicy, defaults};
@@ -73,6 +74,8 @@ impl Drop for InRow {
 pub(super) struct NextRun {
     /// What is started again, where the launcher leaves that to its manager.
     pub(super) spec: Option<Box<ProcSpec>>,
+    /// The streams that all of its runs have; while they are here, nobody who reads one sees its end.
+    pub(super) streams: Option<Streams>,
     /// When it is due.
     pub(super) at: Option<Instant>,
     /// Set while it is due and waits for its turn.
@@ -123,6 +126,8 @@ pub(super) struct Entry {
     /// The last delivery that failed, for the error of a ladder that gives up.
     pub(super) undelivered: Option<Arc<DeliverError>>,
     pub(super) notes: Vec<String>,
+    /// What this process has of what it writes.
+    pub(super) output: RunOutput,
 }
 
 impl Entry {
@@ -154,6 +159,7 @@ impl Entry {
             reapers: Vec::new(),
             undelivered: None,
             notes: Vec::new(),
+            output: RunOutput::default(),
         }
     }
 

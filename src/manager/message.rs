@@ -7,9 +7,10 @@ use tokio::sync::oneshot;
 use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::monitor::{MonitorError, Slot};
+use super::outlets::RunOutput;
 use super::turns::Turn;
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Target};
+use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Streams, Target};
 use crate::report::Report;
 use crate::signal::Signal;
 use crate::spec::ProcSpec;
@@ -70,6 +71,15 @@ pub(super) enum Command {
     Reap { key: RunKey, reply: oneshot::Sender<()> },
 }
 
+/// A run that was begun, and its output.
+pub(super) struct Begun {
+    pub(super) launched: Launched,
+    /// What is new of its output.
+    pub(super) output: Option<RunOutput>,
+    /// Its streams.
+    pub(super) streams: Streams,
+}
+
 /// What came of something the task had others do.
 #[expect(
     clippy::large_enum_variant,
@@ -77,11 +87,11 @@ pub(super) enum Command {
 )]
 pub(super) enum Outcome {
     /// A launch.
-    Launched { key: RunKey, result: Result<Launched, LaunchError> },
+    Launched { key: RunKey, result: Result<Begun, LaunchError> },
     /// A further run may be launched.
     Turn { key: RunKey, turn: Turn },
     /// The launch of a further run.
-    Relaunched { key: RunKey, result: Result<Launched, LaunchError> },
+    Relaunched { key: RunKey, result: Result<Begun, LaunchError> },
     /// An adoption.
     Adopted { key: RunKey, result: Result<Adopted, AdoptError> },
     /// The delivery of the stop signal.

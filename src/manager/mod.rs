@@ -15,6 +15,7 @@ mod handle;
 mod ladder;
 mod message;
 mod monitor;
+mod outlets;
 mod sweep;
 mod task;
 mod turns;
@@ -37,6 +38,7 @@ use crate::report::{Report, SeenProc};
 use crate::spec::{ProcSpec, ProcSpecBuilder};
 use builder::SpecDefaults;
 use message::{Command, Spawned};
+use outlets::Outlets;
 use turns::Turns;
 
 /// Starts procs and keeps hold of them. A clone is the same manager.
@@ -81,8 +83,14 @@ impl ProcManager {
         exit_records: usize,
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let task =
-            task::Task::new(Arc::clone(&launcher), turns.clone(), commands.downgrade(), inbox, exit_records);
+        let outlets = Outlets::new(launcher.stream_kinds(), crate::spec::defaults::OWNED_JOURNAL_STREAMS);
+        let task = task::Task::new(
+            (Arc::clone(&launcher), Arc::new(outlets)),
+            turns.clone(),
+            commands.downgrade(),
+            inbox,
+            exit_records,
+        );
         tokio::spawn(task.run());
         Self { commands, launcher, turns, defaults }
     }

@@ -153,6 +153,14 @@ impl ProcSpecBuilder {
         self
     }
 
+    /// Gives the proc this terminal in place of all three streams, and as its controlling one: the path of a device, such
+    /// as the slave of a pair made by openpty(3).
+    #[must_use]
+    pub fn terminal(mut self, path: impl Into<String>) -> Self {
+        self.stdio.terminal = Some(path.into());
+        self
+    }
+
     /// Sets what asks it to end; SIGTERM otherwise.
     pub fn stop_signal(mut self, signal: Signal) -> Self {
         self.stop_signal = signal;
@@ -225,7 +233,7 @@ impl ProcSpecBuilder {
             umask: self.umask.map(umask).transpose()?,
             rank: self.rank,
             label: self.label.map(label).transpose()?,
-            stdio: self.stdio,
+            stdio: stdio(self.stdio, self.lifetime)?,
             stop: StopPolicy::new(self.stop_signal, self.stop_timeout, self.backstop)?,
             lifetime: self.lifetime,
             runtime_max: self.runtime_max,
@@ -296,6 +304,27 @@ fn change(name: &OsStr, value: Option<OsString>) -> Result<(String, Option<Strin
 
 fn cwd(cwd: OsString) -> Result<String, SpecError> {
     nonempty(Field::Cwd, text(Field::Cwd, cwd)?)
+}
+
+/// What this process reads for it cannot outlive this process, and a proc that is detached does.
+fn stdio(stdio: Stdio, lifetime: Lifetime) -> Result<Stdio, SpecError> {
+    for (field, output) in [(Field::Stdout, &stdio.stdout), (Field::Stderr, &stdio.stderr)] {
+        let flaw = match output {
+            Output::File(path) if !path.starts_with('/') => Some(Flaw::NotAbsolute),
+            Output::File(path) => value_flaw(path.as_bytes()),
+            read if read.is_read_here() && lifetime == Lifetime::Detached => Some(Flaw::ReadHere),
+            _ => None,
+        };
+        if let Some(flaw) = flaw {
+            return Err(SpecError::new(field, flaw));
+        }
+    }
+    let flaw = stdio.terminal.as_ref().and_then(|path| match path.chars().find(|c| c.is_control()) {
+        Some(found) => Some(Flaw::Control(found)),
+        None if !path.starts_with('/') => Some(Flaw::NotAbsolute),
+        None => None,
+    });
+    flaw.map_or(Ok(stdio), |flaw| Err(SpecError::new(Field::Terminal, flaw)))
 }
 
 fn umask(mask: u32) -> Result<u32, SpecError> {

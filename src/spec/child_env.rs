@@ -126,7 +126,8 @@ fn is_inherited(name: &str, spec: &ProcSpec) -> bool {
 fn keeps_journal_stream(spec: &ProcSpec) -> bool {
     let stdio = spec.stdio();
     let is_inherited = |output: &Output| matches!(output, Output::Inherit);
-    !stdio.reaches_journal() && (is_inherited(&stdio.stdout) || is_inherited(&stdio.stderr))
+    let handed_on = is_inherited(&stdio.stdout) || is_inherited(&stdio.stderr);
+    stdio.terminal.is_none() && handed_on && !stdio.connects_journal()
 }
 
 /// What says which proc it is.

@@ -50,6 +50,12 @@ pub enum Field {
     Cwd,
     /// The file mode creation mask.
     Umask,
+    /// Where standard output goes.
+    Stdout,
+    /// Where standard error goes.
+    Stderr,
+    /// The terminal.
+    Terminal,
     /// The label.
     Label,
     /// The stop policy's backstop.
@@ -79,6 +85,9 @@ impl fmt::Display for Field {
             Self::ExecTotal => f.write_str("the command line together with the environment"),
             Self::Cwd => f.write_str("the working directory"),
             Self::Umask => f.write_str("the umask"),
+            Self::Stdout => f.write_str("standard output"),
+            Self::Stderr => f.write_str("standard error"),
+            Self::Terminal => f.write_str("the terminal"),
             Self::Label => f.write_str("the label"),
             Self::Backstop => f.write_str("the backstop"),
             Self::RuntimeMax => f.write_str("the time limit"),
@@ -160,4 +169,9 @@ pub enum Flaw {
     /// A span without an end.
     #[error("is not finite")]
     NotFinite,
+    /// Output that takes its manager to read it, of what outlives its manager.
+    #[error(
+        "cannot be read here of a detached proc, which outlives this process; send it to the journal or a file"
+    )]
+    ReadHere,
 }

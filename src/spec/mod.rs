@@ -26,7 +26,7 @@ pub use environment::{EnvBase, Environment, OWN, PER_SERVICE, name_flaw, value_f
 pub use error::{Field, Flaw, SpecError};
 pub use proc_spec::{Lifetime, ProcSpec};
 pub use restart::{BadRestartPolicy, RestartPolicy, RestartWhen};
-pub use stdio::{Input, Output, Stdio};
+pub use stdio::{BadOutput, Input, Output, Stdio};
 pub use stop::StopPolicy;
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn a_bare_spec_has_the_defaults() {
     assert_eq!(spec.lifetime(), Lifetime::Attached);
     assert!(matches!(
         spec.stdio(),
-        Stdio { stdin: Input::Null, stdout: Output::Journal, stderr: Output::Journal }
+        Stdio { stdin: Input::Null, stdout: Output::Journal, stderr: Output::Journal, terminal: None }
     ));
     let StopPolicy { signal, timeout, backstop, .. } = *spec.stop();
     assert_eq!((signal, timeout.as_secs(), backstop.as_secs()), (Signal::TERM, 10, 90));

@@ -13,6 +13,8 @@ use super::property::Property;
 use super::version::Feature;
 use crate::spec::{ChildEnv, Field, PER_SERVICE, ProcSpec, SpecError};
 
+const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
+
 /// What a proc shall see, and what must be taken away for that.
 pub(super) struct Resolved {
     seen: ChildEnv,
@@ -30,21 +32,25 @@ pub(super) fn resolve(spec: &ProcSpec, launch: &LaunchContext) -> Resolved {
     let made = |name: &str| !changes.contains_key(name) && made_by_property(name, launch);
     seen.set.retain(|name, _| !made(name));
     seen.dropped.retain(|(name, _)| !made(name));
+    if let Some(stream) = &launch.streams.journal_stream
+        && !changes.contains_key(JOURNAL_STREAM)
+    {
+        seen.set.insert(JOURNAL_STREAM.to_owned(), stream.clone());
+    }
     let removed = changes.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
     let managers = launch.manager_env.iter().map(|(name, _)| name);
-    let foreign =
-        managers.filter(|name| !seen.set.contains_key(*name) && !set_by_systemd(name, spec, launch));
+    let foreign = managers.filter(|name| !seen.set.contains_key(*name) && !set_by_systemd(name, launch));
     let unset = removed.chain(foreign).cloned().collect();
     Resolved { seen, unset }
 }
 
 /// Whether systemd sets the variable for this very unit, so that unsetting it would take systemd's away.
-fn set_by_systemd(name: &str, spec: &ProcSpec, launch: &LaunchContext) -> bool {
+fn set_by_systemd(name: &str, launch: &LaunchContext) -> bool {
     match name {
         "INVOCATION_ID" | "MANAGERPID" | "SYSTEMD_EXEC_PID" => true,
         "MANAGERPIDFDID" => launch.version.has(Feature::ManagerPidfdId),
         "MEMORY_PRESSURE_WATCH" | "MEMORY_PRESSURE_WRITE" => launch.version.has(Feature::MemoryPressure),
-        "JOURNAL_STREAM" => spec.stdio().reaches_journal(),
+        JOURNAL_STREAM => launch.streams.has_systemds_own(),
         // The rest of them comes only with properties that were given by name: which ones is systemd's to know.
         _ if PER_SERVICE.contains(&name) => !launch.extra.is_empty(),
         _ => made_by_property(name, launch),

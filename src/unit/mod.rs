@@ -22,7 +22,7 @@ mod version;
 pub use passthrough::{PropertyError, typed};
 pub use placement::slice_properties;
 pub use plan::{Caller, LaunchContext, PlanNote, UnitPlan, plan};
-pub use stdio::syslog_identifier;
+pub use stdio::{UnitStream, UnitStreams, syslog_identifier};
 pub use stopping::stop_timeout;
 pub use tie::tie_plan;
 pub use version::{BadVersion, Feature, SystemdVersion};

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::property::Property;
+use super::stdio::UnitStreams;
 use super::version::SystemdVersion;
 use super::{environment, exec, identity, limits, placement, restart, stdio, stopping};
 use crate::id::{SliceName, TieName, UnitName};
@@ -26,6 +27,8 @@ pub struct LaunchContext {
     pub slice: SliceName,
     /// What an attached proc is tied to; `None` for a detached one.
     pub tie: Option<TieName>,
+    /// The standard streams.
+    pub streams: UnitStreams,
     /// The spec's own properties, typed.
     pub extra: Vec<Property>,
 }
@@ -120,7 +123,7 @@ pub fn plan(spec: &ProcSpec, launch: &LaunchContext) -> Result<UnitPlan, SpecErr
     let mut properties = identity::properties(spec, launch);
     properties.extend(exec::properties(spec, launch)?);
     properties.extend(environment.properties()?);
-    properties.extend(stdio::properties(spec));
+    properties.extend(stdio::properties(spec.id(), &launch.streams));
     properties.extend(placement::properties(spec, launch));
     properties.extend(restart::properties(spec, launch.version));
     properties.extend(limits::properties(spec, launch));

@@ -35,8 +35,26 @@ fn launch(version: u32) -> LaunchContext {
             .to_vec(),
         slice: SliceName::numbered("t0k3n", 0),
         tie: None,
+        streams: UnitStreams::default(),
         extra: Vec::new(),
     }
+}
+
+/// The plan of a spec whose streams are opened as it says.
+fn plan(spec: &ProcSpec, launch: &LaunchContext) -> Result<UnitPlan, SpecError> {
+    let stdio = spec.stdio();
+    let stream = |output: &Output| match output {
+        Output::Null => UnitStream::Null,
+        Output::Journal => UnitStream::Journal,
+        _ => UnitStream::Descriptor,
+    };
+    let streams = UnitStreams {
+        stdin: !matches!(stdio.stdin, Input::Null),
+        stdout: stream(&stdio.stdout),
+        stderr: stream(&stdio.stderr),
+        ..launch.streams.clone()
+    };
+    super::plan(spec, &LaunchContext { streams, ..launch.clone() })
 }
 
 /// One line per property, for people.

@@ -16,7 +16,9 @@ use procunit::id::{SliceName, TieName};
 use procunit::spec::defaults::PROCS_PER_SLICE;
 use procunit::sys::{caller, token::token};
 use procunit::unit::property::{ExecCommand, ExecCommandEx, Property, Value};
-use procunit::unit::{Caller, LaunchContext, SystemdVersion, UnitPlan, plan, slice_properties, tie_plan};
+use procunit::unit::{
+    Caller, LaunchContext, SystemdVersion, UnitPlan, UnitStreams, plan, slice_properties, tie_plan,
+};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use zbus::{Connection, Fd, MessageStream, OwnedObjectPath, Variant};
@@ -106,6 +108,7 @@ impl Places {
             manager_env: self.info.environment.clone(),
             slice,
             tie: Some(tie),
+            streams: UnitStreams::default(),
             extra: Vec::new(),
         };
         Ok(Call { plan: plan(&library::spec(work, set, index)?, &context)?, aux })

@@ -245,7 +245,12 @@ impl ProcLauncher for FakeLauncher {
         self.hub.units
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        _: super::Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         Box::pin(async move {
             let proc = self.enter(spec)?;
             proc.record(What::Launch);

@@ -7,15 +7,15 @@ use super::environment::{Environment, Environments};
 use super::follow::Sweep;
 use super::run::NativeRun;
 use super::spawner::{Refused, Spawner};
-use super::streams::{self, Streams};
+use super::streams;
 use crate::id::InvocationId;
 use crate::launcher::resolve::{self, Resolved};
-use crate::launcher::{Facts, LaunchError, Launched};
+use crate::launcher::{Facts, LaunchError, Launched, Streams};
 use crate::spec::{ChildEnv, Lifetime, ProcSpec};
 use crate::status::FailReason;
 use crate::status::exit::SetupStep;
 use crate::sys::caller;
-use crate::sys::child::{Image, StartError, Step};
+use crate::sys::child::{Image, StartError, Step, Stream};
 use crate::sys::strings::Strings;
 use crate::sys::token::random_id;
 use crate::unit::PlanNote;
@@ -24,6 +24,7 @@ use crate::unit::PlanNote;
 pub(super) async fn launch(
     (spawner, environments): (&Spawner, &Environments),
     spec: &ProcSpec,
+    streams: Streams,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
     refuse_what_needs_systemd(spec)?;
@@ -34,8 +35,8 @@ pub(super) async fn launch(
     ChildEnv::check_count_of(environment.count())?;
     let notes = notes(spec, &environment);
     let run = name_run(spec, &mut environment).map_err(nul)?;
-    let streams = streams::open(spec).await?;
-    let image = image(spec, &resolved, environment, streams).map_err(nul)?;
+    let (journal_stream, stdio) = (streams.journal_stream.clone(), streams::place(spec.id(), streams)?);
+    let image = image(spec, &resolved, environment, (journal_stream, stdio)).map_err(nul)?;
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
     let tree = spawner.start_child(image, (run, facts), sweep).await.map_err(|refused| {
         // In the words that every launcher has for it, where it is the program that the kernel refused.
@@ -87,10 +88,10 @@ fn image(
     spec: &ProcSpec,
     resolved: &Resolved,
     mut environment: Environment,
-    streams: Streams,
+    (journal_stream, stdio): (Option<String>, [Stream; 3]),
 ) -> Result<Image, NulError> {
     let removed = spec.environment().changes.contains_key("JOURNAL_STREAM");
-    if let Some(stream) = streams.journal_stream.filter(|_| !removed) {
+    if let Some(stream) = journal_stream.filter(|_| !removed) {
         environment.own.push(&["JOURNAL_STREAM=", &stream])?;
     }
     let mut argv = Strings::default();
@@ -101,7 +102,7 @@ fn image(
         env: (environment.inherited, environment.own),
         cwd: resolved.cwd.as_deref().map(CString::new).transpose()?,
         umask: spec.umask(),
-        stdio: streams.stdio,
+        stdio,
     })
 }
 

@@ -22,7 +22,8 @@ use std::num::NonZeroUsize;
 use self::environment::Environments;
 use self::spawner::Spawner;
 use super::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, StreamKinds,
+    Streams, SurveyError,
 };
 use crate::id::ProcId;
 use crate::spec::{ProcSpec, defaults};
@@ -73,8 +74,19 @@ impl ProcLauncher for NativeLauncher {
         Some(defaults::NATIVE_LAUNCHES_AT_ONCE)
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
-        Box::pin(async move { launch::launch((&self.spawner, &self.environments), &spec, facts).await })
+    fn stream_kinds(&self) -> StreamKinds {
+        StreamKinds::Descriptors
+    }
+
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        Box::pin(
+            async move { launch::launch((&self.spawner, &self.environments), &spec, streams, facts).await },
+        )
     }
 
     /// Nobody's child can be taken over.

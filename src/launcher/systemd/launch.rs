@@ -15,12 +15,12 @@ use super::{Shared, error, properties};
 use crate::bus::{BusError, FdSlots, Job};
 use crate::id::{SliceName, TieName, UnitName};
 use crate::launcher::resolve::{self, Resolved};
-use crate::launcher::{Facts, LaunchError, Launched, RunKey};
-use crate::spec::{Input, Lifetime, Output, ProcSpec, defaults};
+use crate::launcher::{Facts, LaunchError, Launched, RunKey, Stream, Streams};
+use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
 use crate::time::Timestamp;
-use crate::unit::{LaunchContext, PlanNote, UnitPlan, plan};
+use crate::unit::{LaunchContext, PlanNote, UnitPlan, UnitStream, UnitStreams, plan};
 
 /// After the start job has ended, how long the signal that says what became of it may take before a look is
 /// made. systemd queues both in the same round of its loop.
@@ -35,16 +35,17 @@ const NO_ROOM_LONGEST: Duration = Duration::from_secs(1);
 pub(super) async fn launch(
     shared: &Arc<Shared>,
     spec: &ProcSpec,
+    streams: &Streams,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
-    let mut context = context(shared, spec).await?;
+    let mut context = context(shared, spec, streams).await?;
     let unit = UnitName::for_proc(spec.id());
     let key = facts.key;
     let Some(verdict) = shared.routes.open(&unit, facts, spec.restart().is_some()) else {
         return Err(LaunchError::AlreadyExists { id: spec.id().clone() });
     };
     shared.bus.track(&unit);
-    let mut attempt = Attempt { shared, spec, unit, key, verdict, armed: true };
+    let mut attempt = Attempt { shared, spec, streams, unit, key, verdict, armed: true };
     let mut started = attempt.start(&mut context).await?;
     let mut verdict = attempt.until_exec(&mut started).await;
     // The tie was just ending, so that the program was never run. With a new tie it is, once.
@@ -62,7 +63,7 @@ pub(super) async fn launch(
 }
 
 /// What a plan needs, but for the place.
-async fn context(shared: &Shared, spec: &ProcSpec) -> Result<LaunchContext, LaunchError> {
+async fn context(shared: &Shared, spec: &ProcSpec, streams: &Streams) -> Result<LaunchContext, LaunchError> {
     let unreadable = |(doing, source)| LaunchError::Os { doing, source };
     let surroundings = caller::surroundings().map_err(unreadable)?;
     let Resolved { program, cwd } = resolve::resolve(spec, &surroundings)?;
@@ -70,13 +71,15 @@ async fn context(shared: &Shared, spec: &ProcSpec) -> Result<LaunchContext, Laun
     let extra = properties::typed(shared, spec).await?;
     let manager_env = shared.manager_env().await.map_err(|refused| error::of_launch(spec.id(), refused))?;
     let (version, slice) = (shared.version, SliceName::app());
-    Ok(LaunchContext { version, program, cwd, caller, manager_env, slice, tie: None, extra })
+    let streams = unit_streams(streams);
+    Ok(LaunchContext { version, program, cwd, caller, manager_env, slice, tie: None, streams, extra })
 }
 
 /// A launch under way. Dropped before its verdict, it takes its route back.
 struct Attempt<'a> {
     shared: &'a Arc<Shared>,
     spec: &'a ProcSpec,
+    streams: &'a Streams,
     unit: UnitName,
     key: RunKey,
     verdict: oneshot::Receiver<Main>,
@@ -171,12 +174,10 @@ impl Attempt<'_> {
         context.slice.clone_from(&place.slice);
         context.tie.clone_from(&place.tie);
         let UnitPlan { name, properties, notes } = plan(self.spec, context)?;
-        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let stdio = self.spec.stdio();
         let fds = FdSlots {
-            stdin: input_fd(&stdio.stdin, stdin.as_fd()),
-            stdout: output_fd(&stdio.stdout, stdout.as_fd()),
-            stderr: output_fd(&stdio.stderr, stderr.as_fd()),
+            stdin: self.streams.stdin.as_ref().map(AsFd::as_fd),
+            stdout: descriptor(&self.streams.stdout),
+            stderr: descriptor(&self.streams.stderr),
             tie: place.tie_read.as_ref().map(AsFd::as_fd),
         };
         let started = self.shared.bus.start_transient(name.as_str(), &properties, &place.aux, fds).await;
@@ -316,19 +317,25 @@ fn may_have_been_done(error: &BusError) -> bool {
         || (error.is_broken_off() && !matches!(error, BusError::NotAUserManager { .. }))
 }
 
-fn input_fd<'a>(input: &'a Input, own: BorrowedFd<'a>) -> Option<BorrowedFd<'a>> {
-    match input {
-        Input::Null => None,
-        Input::Inherit => Some(own),
-        Input::Fd(fd) => Some(fd.as_fd()),
+fn descriptor(stream: &Stream) -> Option<BorrowedFd<'_>> {
+    match stream {
+        Stream::Null | Stream::Journal => None,
+        Stream::Fd(fd) => Some(fd.as_fd()),
     }
 }
 
-fn output_fd<'a>(output: &'a Output, own: BorrowedFd<'a>) -> Option<BorrowedFd<'a>> {
-    match output {
-        Output::Null | Output::Journal => None,
-        Output::Inherit => Some(own),
-        Output::Fd(fd) => Some(fd.as_fd()),
+fn unit_streams(streams: &Streams) -> UnitStreams {
+    let kind = |stream: &Stream| match stream {
+        Stream::Null => UnitStream::Null,
+        Stream::Journal => UnitStream::Journal,
+        Stream::Fd(_) => UnitStream::Descriptor,
+    };
+    UnitStreams {
+        stdin: streams.stdin.is_some(),
+        stdout: kind(&streams.stdout),
+        stderr: kind(&streams.stderr),
+        journal_stream: streams.journal_stream.clone(),
+        terminal: streams.terminal.clone(),
     }
 }
 

@@ -23,7 +23,8 @@ use tokio::time::Instant;
 use self::placement::Placement;
 use self::router::Routes;
 use super::{
-    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, SurveyError,
+    AdoptError, Adopted, BoxFuture, Facts, LaunchError, Launched, ProcLauncher, Sighting, Stop, StreamKinds,
+    Streams, SurveyError,
 };
 use crate::bus::{Bus, BusAddress, BusError, Connected, Signatures};
 use crate::id::ProcId;
@@ -150,9 +151,18 @@ impl ProcLauncher for SystemdLauncher {
         Some(defaults::LAUNCHES_AT_ONCE)
     }
 
-    fn launch(&self, spec: ProcSpec, facts: Facts) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+    fn stream_kinds(&self) -> StreamKinds {
+        StreamKinds::DescriptorsOrJournal
+    }
+
+    fn launch(
+        &self,
+        spec: ProcSpec,
+        streams: Streams,
+        facts: Facts,
+    ) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move { launch::launch(&shared, &spec, facts).await })
+        Box::pin(async move { launch::launch(&shared, &spec, &streams, facts).await })
     }
 
     fn adopt(&self, id: ProcId, facts: Facts) -> BoxFuture<'_, Result<Adopted, AdoptError>> {

@@ -9,10 +9,10 @@ use tracing::Instrument as _;
 use super::restart::restarts;
 use super::{AdoptReply, Task};
 use crate::id::ProcId;
-use crate::launcher::{AdoptError, Adopted, Facts, LaunchError, Launched, ProcRun, RunKey};
+use crate::launcher::{AdoptError, Adopted, Facts, LaunchError, ProcRun, RunKey, Streams};
 use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
-use crate::manager::message::{Outcome, SpawnReply, Spawned};
+use crate::manager::message::{Begun, Outcome, SpawnReply, Spawned};
 use crate::manager::turns::Turn;
 use crate::report::{Asked, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
@@ -59,36 +59,44 @@ impl Task {
             entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
         }
         self.launching.insert(key, reply);
-        self.ask_for_launch(spec, facts, turn, move |result| Outcome::Launched { key, result });
+        self.ask_for_launch((spec, None), facts, turn, move |result| Outcome::Launched { key, result });
     }
 
-    /// Has the launcher start a run. Where this manager is gone when it has, nobody will ask for it, and it is undone.
+    /// Has the launcher start a run, with the streams of an earlier one or with new ones. Where this manager is gone when it has, nobody will ask for it, and it is undone.
     pub(super) fn ask_for_launch(
         &self,
-        spec: Box<ProcSpec>,
+        (spec, streams): (Box<ProcSpec>, Option<Streams>),
         facts: Facts,
         turn: Turn,
-        outcome: impl FnOnce(Result<Launched, LaunchError>) -> Outcome + Send + 'static,
+        outcome: impl FnOnce(Result<Begun, LaunchError>) -> Outcome + Send + 'static,
     ) {
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
+        let outlets = Arc::clone(&self.outlets);
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
-            let result = turn.spend_on(launcher.launch(*spec, facts)).await;
+            let launch = async {
+                let (streams, output) = match streams {
+                    Some(streams) => (streams, None),
+                    None => outlets.open(&spec).await.map(|(streams, output)| (streams, Some(output)))?,
+                };
+                let launched = launcher.launch(*spec, streams.clone(), facts).await?;
+                Ok(Begun { launched, output, streams })
+            };
+            let result = turn.spend_on(launch).await;
             if let Err(SendError(
-                Outcome::Launched { result: Ok(launched), .. }
-                | Outcome::Relaunched { result: Ok(launched), .. },
+                Outcome::Launched { result: Ok(begun), .. } | Outcome::Relaunched { result: Ok(begun), .. },
             )) = outcomes.send(outcome(result))
             {
-                undo(&*launched.run).await;
+                undo(&*begun.launched.run).await;
             }
         };
         tokio::spawn(launching.instrument(span));
     }
 
-    pub(super) fn on_launched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {
+    pub(super) fn on_launched(&mut self, key: RunKey, result: Result<Begun, LaunchError>) {
         let Some(reply) = self.launching.remove(&key) else { return };
-        let launched = match result {
-            Ok(launched) => launched,
+        let Begun { launched, output, streams } = match result {
+            Ok(begun) => begun,
             Err(error) => {
                 self.withdraw(key);
                 return refuse(reply, error);
@@ -97,6 +105,8 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
+        entry.output = output.unwrap_or_default();
+        entry.next.streams = entry.next.spec.is_some().then_some(streams);
         if launched.tells_ready {
             entry.expect_ready();
         }

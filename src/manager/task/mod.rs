@@ -24,6 +24,7 @@ use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::ladder::Rung;
 use super::message::{Command, Outcome, SpawnReply};
+use super::outlets::Outlets;
 use super::sweep::Orders;
 use super::turns::Turns;
 use crate::id::ProcId;
@@ -35,6 +36,7 @@ type AdoptReply = oneshot::Sender<Result<ProcHandle, AdoptError>>;
 /// See the module.
 pub(in crate::manager) struct Task {
     launcher: Arc<dyn ProcLauncher>,
+    outlets: Arc<Outlets>,
     turns: Turns,
     commands: mpsc::WeakUnboundedSender<Command>,
     inbox: mpsc::UnboundedReceiver<Command>,
@@ -68,7 +70,7 @@ pub(in crate::manager) struct Task {
 
 impl Task {
     pub(in crate::manager) fn new(
-        launcher: Arc<dyn ProcLauncher>,
+        (launcher, outlets): (Arc<dyn ProcLauncher>, Arc<Outlets>),
         turns: Turns,
         commands: mpsc::WeakUnboundedSender<Command>,
         inbox: mpsc::UnboundedReceiver<Command>,
@@ -76,6 +78,7 @@ impl Task {
     ) -> Self {
         Self {
             launcher,
+            outlets,
             turns,
             commands,
             inbox,
@@ -217,7 +220,7 @@ impl Task {
         if !entry.is_over() {
             return self.plan_restart(key);
         }
-        (entry.limit_at, entry.next.at, entry.next.row) = (None, None, None);
+        (entry.limit_at, entry.next.at, entry.next.row, entry.next.streams) = (None, None, None, None);
         let (adopted, left) = (entry.adopted, !entry.machine.tree_gone());
         // Nobody stops the unit of one that was over before the stop came, or that is to be killed alone.
         let ladder = entry.ladder.take_if(|_| {

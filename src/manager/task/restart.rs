@@ -9,9 +9,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Task;
-use crate::launcher::{Fact, Facts, LaunchError, Launched, RunKey};
+use crate::launcher::{Fact, Facts, LaunchError, RunKey};
 use crate::manager::entry::{Hold, InRow};
-use crate::manager::message::Outcome;
+use crate::manager::message::{Begun, Outcome};
 use crate::manager::turns::Turn;
 use crate::spec::{Lifetime, RestartPolicy, RestartWhen};
 use crate::status::FailReason;
@@ -83,17 +83,17 @@ impl Task {
     fn start_again(&mut self, key: RunKey, turn: Turn) {
         let facts = Facts { key, to: self.facts.0.clone() };
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let Some(spec) = entry.next.spec.clone() else { return };
+        let (Some(spec), streams) = (entry.next.spec.clone(), entry.next.streams.clone()) else { return };
         let Hold::Held(before) = &entry.hold else { return };
         entry.hold = Hold::Relaunching(Arc::clone(before));
-        self.ask_for_launch(spec, facts, turn, move |result| Outcome::Relaunched { key, result });
+        self.ask_for_launch((spec, streams), facts, turn, move |result| Outcome::Relaunched { key, result });
     }
 
-    pub(super) fn on_relaunched(&mut self, key: RunKey, result: Result<Launched, LaunchError>) {
+    pub(super) fn on_relaunched(&mut self, key: RunKey, result: Result<Begun, LaunchError>) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Hold::Relaunching(before) = &entry.hold else { return };
         match result {
-            Ok(launched) => {
+            Ok(Begun { launched, .. }) => {
                 entry.hold = Hold::Held(Arc::from(launched.run));
                 if launched.tells_ready {
                     entry.expect_ready();
