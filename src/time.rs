@@ -34,6 +34,12 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// The time this long after.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// The time this long before; 1970 at the earliest.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {

@@ -51,6 +51,8 @@ impl Fill for UnitDetails {
             "RuntimeMaxUSec" => {
                 keep!(self.runtime_max, *value, U64(span) => set(span).map(Duration::from_micros))
             }
+            "StandardError" => keep!(self.standard_error, *value, Str(word) => Some(word.to_owned())),
+            "SyslogLevelPrefix" => keep!(self.syslog_level_prefix, *value, Bool(yes) => Some(yes)),
             "BindsTo" => keep!(self.binds_to, value, StrList(list) => Some(owned(list))),
             _ => Taken::Unknown,
         }

@@ -5,6 +5,7 @@
 //! time. It knows no status: when a run is over, its caller says.
 
 mod attribution;
+pub(crate) mod barrier;
 mod error;
 mod journalctl;
 mod lines;
@@ -13,6 +14,8 @@ pub(crate) mod pool;
 mod query;
 mod record;
 pub(crate) mod stream;
+pub(crate) mod suppressed;
+pub(crate) mod sync;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};

@@ -77,10 +77,16 @@ impl Pool {
         Room::Own(Lease { pool: Arc::clone(self), count })
     }
 
-    /// Whether one more than this manager has may be taken without asking for room by somebody who can wait.
-    pub(crate) fn is_short(&self) -> bool {
+    /// Whether there may be no room for this many.
+    pub(crate) fn is_short(&self, count: usize) -> bool {
         let state = self.lock();
-        state.taken + 2 > self.most
+        let open = state.counted.map_or(0, |(counted, _)| counted + state.since);
+        state.taken + count > self.most || open + count > BUSY
+    }
+
+    /// Whether the next wish is answered without counting.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.lock().counted.is_some_and(|(_, at)| at.elapsed() < COUNT_AGE)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -142,7 +148,7 @@ mod tests {
         let Room::Own(first) = pool.take(2) else { panic!("no room") };
         let Room::Own(_second) = pool.take(2) else { panic!("no room") };
         assert!(matches!(pool.take(1), Room::Shared));
-        assert!(pool.is_short());
+        assert!(pool.is_short(1));
         drop(first);
         assert!(matches!(pool.take(2), Room::Own(_)));
     }

@@ -5,13 +5,18 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, send};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+
+use super::mark;
+use crate::sys::queue::unread;
 
 /// Where journald takes streams (systemd-journald.service(8)).
 pub(crate) const STREAM_SOCKET: &str = "/run/systemd/journal/stdout";
@@ -83,6 +88,26 @@ impl OwnedStream {
     /// The descriptor that the proc gets.
     pub(crate) fn fd(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.fd)
+    }
+
+    /// Writes a sentinel behind everything that was written before, if there is room for it. Of what its writer left
+    /// without an end of line it makes a line; an empty line is none to journald.
+    ///
+    /// # Errors
+    /// Where journald has closed it.
+    pub(crate) fn mark(&self, word: &str) -> io::Result<bool> {
+        let sentinel = format!("\n{}\n", mark::sentinel(word));
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match send(self.fd.as_raw_fd(), sentinel.as_bytes(), flags) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether journald has read all of it.
+    pub(crate) fn is_read(&self) -> bool {
+        unread(self.fd.as_fd()).is_ok_and(|unread| unread == 0)
     }
 
     /// `DEVICE:INODE` (systemd.exec(5), `$JOURNAL_STREAM`).

@@ -57,6 +57,15 @@ pub enum LaunchError {
         /// The PATH that was searched, for a bare name.
         searched: Option<String>,
     },
+    /// The file that its output was to be appended to cannot be opened.
+    #[error("cannot append its output to {path}")]
+    OutputFile {
+        /// The file.
+        path: String,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// There is such a file, and it cannot be executed.
     #[error("{path}: {why}", path = path.display())]
     NotExecutable {

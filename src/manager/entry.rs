@@ -13,7 +13,7 @@ use super::handle::View;
 use super::ladder::Ladder;
 use super::message::EndReply;
 use super::monitor::Monitors;
-use super::outlets::RunOutput;
+use super::output::{RunOutput, Slot};
 use super::sweep::Sweep;
 use crate::id::ProcId;
 use crate::launcher::{DeliverError, Fact, ProcRun, RunKey, Streams};
@@ -127,7 +127,7 @@ pub(super) struct Entry {
     pub(super) undelivered: Option<Arc<DeliverError>>,
     pub(super) notes: Vec<String>,
     /// What this process has of what it writes.
-    pub(super) output: RunOutput,
+    pub(super) output: Slot,
 }
 
 impl Entry {
@@ -159,7 +159,7 @@ impl Entry {
             reapers: Vec::new(),
             undelivered: None,
             notes: Vec::new(),
-            output: RunOutput::default(),
+            output: Slot::default(),
         }
     }
 
@@ -307,6 +307,7 @@ impl Entry {
             details,
             runtime_max: self.terms.runtime_max,
             notes: &self.notes,
+            output: self.output.get().map(RunOutput::told),
         })
     }
 }

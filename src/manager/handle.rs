@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::error::{ReadyError, TerminateError, WaitError};
 use super::events::{Log, ProcEvent, ProcEvents};
 use super::message::Command;
+use super::output::{RunOutput, Slot};
 use crate::id::{InvocationId, ProcId};
 use crate::launcher::{DeliverError, RunKey, Target};
 use crate::report::Report;
@@ -43,6 +44,7 @@ pub struct ProcHandle {
     log: Log,
     commands: Arc<mpsc::WeakUnboundedSender<Command>>,
     notes: Arc<[String]>,
+    output: Slot,
 }
 
 impl ProcHandle {
@@ -54,6 +56,7 @@ impl ProcHandle {
             log: entry.log.clone(),
             commands: Arc::new(commands),
             notes: entry.notes.clone().into(),
+            output: Arc::clone(&entry.output),
         }
     }
 
@@ -89,6 +92,11 @@ impl ProcHandle {
             _ => None,
         });
         announced.unwrap_or_default()
+    }
+
+    /// What this process has of its output.
+    pub(super) fn output(&self) -> Option<&RunOutput> {
+        self.output.get()
     }
 
     /// What about the launch was worth telling, such as an environment entry that could not be passed.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::monitor::{MonitorError, Slot};
-use super::outlets::RunOutput;
+use super::output::RunOutput;
 use super::turns::Turn;
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Streams, Target};

@@ -1,23 +1,26 @@
-//! Where what procs write goes: opens what a spec asks for, and keeps what this process has of it.
+//! Where what procs write goes: opens what a spec asks for.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::output::{Kept, RunOutput};
+use crate::id::UnitName;
 use crate::journal::StdStream;
-use crate::journal::pool::{Lease, Pool};
+use crate::journal::pool::{Pool, Room};
 use crate::journal::stream::{OwnedStream, STREAM_SOCKET};
 use crate::launcher::{LaunchError, Stream, StreamKinds, Streams};
 use crate::spec::{Input, Output, ProcSpec};
 use crate::unit::syslog_identifier;
 
-/// While journald has no room for one more stream to be waiting (it is stopped, or far behind), how often and how long it
-/// is asked again.
+/// While journald takes no further stream (it is stopped, or far behind), how often and how long it is asked again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 const TRIES: u32 = 100;
 
@@ -26,31 +29,19 @@ pub(super) struct Outlets {
     kinds: StreamKinds,
     pool: Arc<Pool>,
     journal: PathBuf,
-}
-
-/// What this process keeps of the output of one run.
-#[derive(Debug, Default)]
-pub(super) struct RunOutput {
-    pub(super) stdout: Kept,
-    pub(super) stderr: Kept,
-    lease: Option<Lease>,
-}
-
-/// What this process keeps of one stream.
-#[derive(Debug, Default)]
-pub(super) enum Kept {
-    /// Nothing: its proc has it alone.
-    #[default]
-    Nothing,
-    /// A duplicate of a stream to the journal that carries this one alone.
-    Own(OwnedStream),
-    /// The other end.
-    Captured(io::PipeReader),
+    /// Whether somebody was told that there is no journal.
+    warned: AtomicBool,
 }
 
 impl Outlets {
     pub(super) fn new(kinds: StreamKinds, most_streams: usize) -> Self {
-        Self { kinds, pool: Pool::new(most_streams), journal: STREAM_SOCKET.into() }
+        let warned = AtomicBool::new(false);
+        Self { kinds, pool: Pool::new(most_streams), journal: STREAM_SOCKET.into(), warned }
+    }
+
+    /// Whether so many launches under way may find no room for streams of their own.
+    pub(super) fn is_short(&self, launches: usize) -> bool {
+        self.pool.is_short(2 * launches)
     }
 
     /// Opens the streams of a run.
@@ -59,79 +50,97 @@ impl Outlets {
     /// [`LaunchError`], naming the stream.
     pub(super) async fn open(&self, spec: &ProcSpec) -> Result<(Streams, RunOutput), LaunchError> {
         let stdio = spec.stdio();
+        let mut output = RunOutput::of(stdio);
         if self.kinds == StreamKinds::None {
-            return Ok((Streams::default(), RunOutput::default()));
+            return Ok((Streams::default(), output));
         }
         if let Some(terminal) = &stdio.terminal {
             let streams = Streams { terminal: Some(terminal.clone()), ..Streams::default() };
-            return Ok((streams, RunOutput::default()));
+            return Ok((streams, output));
         }
-        let mut opening = Opening { outlets: self, spec, output: RunOutput::default(), journal_stream: None };
         let stdin = input(&stdio.stdin).map_err(os("opening standard input"))?;
-        // Of two streams systemd names that of standard error, too (`exec_child`, execute.c).
-        let stdout = opening.open(StdStream::Stdout, &stdio.stdout).await?;
-        let stderr = opening.open(StdStream::Stderr, &stdio.stderr).await?;
-        let journal_stream = opening.journal_stream.take();
-        let streams = Streams { stdin, stdout, stderr, journal_stream, terminal: None };
-        Ok((streams, opening.output))
+        let mut journal = Journal::of(self, spec, &mut output).await;
+        let stdout = self.stream(spec, StdStream::Stdout, &mut journal, &mut output).await?;
+        let stderr = self.stream(spec, StdStream::Stderr, &mut journal, &mut output).await?;
+        Ok((Streams { stdin, stdout, stderr, journal_stream: journal.named, terminal: None }, output))
     }
-}
 
-/// The opening of one run's output.
-struct Opening<'a> {
-    outlets: &'a Outlets,
-    spec: &'a ProcSpec,
-    output: RunOutput,
-    journal_stream: Option<String>,
-}
-
-impl Opening<'_> {
-    async fn open(&mut self, which: StdStream, output: &Output) -> Result<Stream, LaunchError> {
-        let doing = match which {
-            StdStream::Stdout => "opening standard output",
-            StdStream::Stderr => "opening standard error",
+    async fn stream(
+        &self,
+        spec: &ProcSpec,
+        which: StdStream,
+        journal: &mut Journal,
+        kept: &mut RunOutput,
+    ) -> Result<Stream, LaunchError> {
+        let (output, doing) = match which {
+            StdStream::Stdout => (&spec.stdio().stdout, "opening standard output"),
+            StdStream::Stderr => (&spec.stdio().stderr, "opening standard error"),
         };
-        match output {
+        let opened = match output {
             Output::Null => Ok(Stream::Null),
             Output::Fd(fd) => Ok(Stream::Fd(Arc::clone(fd))),
-            Output::Inherit => own(which).map(|fd| Stream::Fd(Arc::new(fd))).map_err(os(doing)),
-            Output::File(path) => appended(Path::new(path)).map(stream).map_err(os(doing)),
-            Output::Journal => self.journal(which).await,
-            Output::Capture { .. } | Output::Tee => self.captured(which).map_err(os(doing)),
+            Output::Inherit => own(which).map(passed),
+            Output::File(path) => return appended(path),
+            Output::Journal => return self.journal(spec, which, journal, kept).await,
+            Output::Capture { .. } | Output::Tee => kept.capture(which).map(passed),
+        };
+        opened.map_err(os(doing))
+    }
+
+    async fn journal(
+        &self,
+        spec: &ProcSpec,
+        which: StdStream,
+        journal: &mut Journal,
+        kept: &mut RunOutput,
+    ) -> Result<Stream, LaunchError> {
+        let how = match &journal.how {
+            How::Own => match self.connect(spec, which).await {
+                Ok(opened) => {
+                    // Of two streams systemd names that of standard error, too (`exec_child`, execute.c).
+                    journal.named = opened.inode().ok();
+                    let fd = opened.fd();
+                    kept.keep(which, Kept::Own(opened));
+                    return Ok(Stream::Fd(fd));
+                }
+                Err(error) => How::Unreachable(error.to_string()),
+            },
+            How::Shared if self.kinds == StreamKinds::DescriptorsOrJournal => {
+                kept.share();
+                return Ok(Stream::Journal);
+            }
+            How::Shared => match self.shared(spec, journal).await {
+                Ok(fd) => {
+                    kept.share();
+                    return Ok(Stream::Fd(fd));
+                }
+                Err(error) => How::Unreachable(error.to_string()),
+            },
+            How::Unreachable(why) => How::Unreachable(why.clone()),
+        };
+        if let How::Unreachable(why) = &how {
+            let opened = self.without_journal(spec, which, why, kept);
+            journal.how = how;
+            return opened;
         }
+        Ok(Stream::Null)
     }
 
-    async fn journal(&mut self, which: StdStream) -> Result<Stream, LaunchError> {
-        let identifier = syslog_identifier(self.spec.id());
-        let opened = self.outlets.stream(&identifier, which).await;
-        let opened = opened.map_err(os("opening a stream to the journal"))?;
-        self.journal_stream = Some(opened.inode().map_err(os("looking at a stream to the journal"))?);
-        let fd = opened.fd();
-        *self.output.kept(which) = Kept::Own(opened);
-        Ok(Stream::Fd(fd))
-    }
-
-    fn captured(&mut self, which: StdStream) -> io::Result<Stream> {
-        let (read, write) = io::pipe()?;
-        *self.output.kept(which) = Kept::Captured(read);
-        Ok(Stream::Fd(Arc::new(OwnedFd::from(write))))
-    }
-}
-
-impl RunOutput {
-    fn kept(&mut self, which: StdStream) -> &mut Kept {
-        match which {
-            StdStream::Stdout => &mut self.stdout,
-            StdStream::Stderr => &mut self.stderr,
+    /// The one stream of a proc that has no two, where the launcher has none of its own.
+    async fn shared(&self, spec: &ProcSpec, journal: &mut Journal) -> io::Result<Arc<OwnedFd>> {
+        if let Some(shared) = &journal.shared {
+            return Ok(Arc::clone(shared));
         }
+        let opened = self.connect(spec, StdStream::Stdout).await?;
+        journal.named = opened.inode().ok();
+        Ok(Arc::clone(journal.shared.insert(opened.fd())))
     }
-}
 
-impl Outlets {
-    async fn stream(&self, identifier: &str, which: StdStream) -> io::Result<OwnedStream> {
+    async fn connect(&self, spec: &ProcSpec, which: StdStream) -> io::Result<OwnedStream> {
+        let identifier = syslog_identifier(spec.id());
         let mut tries = TRIES;
         loop {
-            match OwnedStream::open(&self.journal, identifier, which).await {
+            match OwnedStream::open(&self.journal, &identifier, which).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries > 0 => {
                     tries -= 1;
                     sleep(TRY_AGAIN_AFTER).await;
@@ -139,6 +148,80 @@ impl Outlets {
                 opened => return opened,
             }
         }
+    }
+
+    /// A file in place of the journal.
+    fn without_journal(
+        &self,
+        spec: &ProcSpec,
+        which: StdStream,
+        why: &str,
+        kept: &mut RunOutput,
+    ) -> Result<Stream, LaunchError> {
+        let path = file_for(spec, which).ok_or_else(|| LaunchError::Unreachable {
+            what: format!("the journal cannot be reached ({why}), and neither XDG_STATE_HOME nor HOME says where files go"),
+            remedy: "set XDG_STATE_HOME, or send its output to a file, a pipe or /dev/null".to_owned(),
+            source: io::Error::from(io::ErrorKind::NotFound).into(),
+        })?;
+        let made =
+            path.parent().map_or(Ok(()), |dir| fs::DirBuilder::new().recursive(true).mode(0o700).create(dir));
+        let opened = made.and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(&path));
+        let file = opened.map_err(|source| LaunchError::Unreachable {
+            what: format!("the journal cannot be reached ({why}), and neither can {}", path.display()),
+            remedy: "start systemd-journald, or send its output to a file, a pipe or /dev/null".to_owned(),
+            source: source.into(),
+        })?;
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(id = %spec.id(), why, path = %path.display(), "no journal; output goes to files");
+        }
+        kept.fall_back(which, &path, why);
+        Ok(passed(file.into()))
+    }
+}
+
+/// How the journal takes the output of one run.
+struct Journal {
+    how: How,
+    /// The one stream of both.
+    shared: Option<Arc<OwnedFd>>,
+    /// What `JOURNAL_STREAM` has to say.
+    named: Option<String>,
+}
+
+enum How {
+    /// A stream each.
+    Own,
+    /// One for both.
+    Shared,
+    /// It does not.
+    Unreachable(String),
+}
+
+impl Journal {
+    async fn of(outlets: &Outlets, spec: &ProcSpec, output: &mut RunOutput) -> Self {
+        let stdio = spec.stdio();
+        let wanted = [&stdio.stdout, &stdio.stderr].iter().filter(|to| matches!(to, Output::Journal)).count();
+        let room = if wanted == 0 { Room::Shared } else { outlets.room(wanted).await };
+        let how = match room {
+            Room::Own(lease) => {
+                output.lease(lease);
+                How::Own
+            }
+            Room::Shared => How::Shared,
+            Room::Full => How::Unreachable("it has no room for further streams".to_owned()),
+        };
+        Self { how, shared: None, named: None }
+    }
+}
+
+impl Outlets {
+    async fn room(&self, wanted: usize) -> Room {
+        let pool = Arc::clone(&self.pool);
+        if pool.is_counted() {
+            return pool.take(wanted);
+        }
+        // Counting reads a file of the kernel's that takes a while beside many sockets.
+        tokio::task::spawn_blocking(move || pool.take(wanted)).await.unwrap_or(Room::Shared)
     }
 }
 
@@ -155,17 +238,28 @@ fn input(input: &Input) -> io::Result<Option<Arc<OwnedFd>>> {
 }
 
 /// A duplicate of this process's own.
-fn own(which: StdStream) -> io::Result<OwnedFd> {
+pub(super) fn own(which: StdStream) -> io::Result<OwnedFd> {
     match which {
         StdStream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
         StdStream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
     }
 }
 
-fn appended(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+fn appended(path: &str) -> Result<Stream, LaunchError> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    let file: File = opened.map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?;
+    Ok(passed(file.into()))
 }
 
-fn stream(file: File) -> Stream {
-    Stream::Fd(Arc::new(file.into()))
+/// `$XDG_STATE_HOME/procunit/logs`, where there is no journal; the name of a unit has no slash.
+fn file_for(spec: &ProcSpec, which: StdStream) -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let unit = UnitName::for_proc(spec.id()).to_string();
+    let name = unit.strip_suffix(".service").unwrap_or(&unit);
+    Some(state.join(Path::new("procunit/logs")).join(format!("{name}.{which}")))
+}
+
+fn passed(fd: OwnedFd) -> Stream {
+    Stream::Fd(Arc::new(fd))
 }

@@ -4,6 +4,7 @@
 //! what is not known as null. Tests pin it.
 
 mod ended_by;
+mod logs;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use ended_by::Asked;
 pub use ended_by::EndedBy;
 use ended_by::{Seen, ended_by};
+pub use logs::{Completeness, LastLine, OutputReport};
 
 use crate::id::{InvocationId, ProcId, UnitName};
 use crate::spec::Lifetime;
@@ -27,6 +29,9 @@ use crate::time::Timestamp;
 
 /// The version of the JSON form.
 pub const VERSION: u32 = 1;
+
+/// Why a report says nothing of the log.
+const NOT_ASKED: &str = "its log was not looked at";
 
 /// Everything that is known of one proc at a moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +84,21 @@ pub struct Report {
     /// Its runs as far as they were seen, oldest first, the newest included; of many the newest.
     #[serde(default)]
     pub runs: Vec<RunRecord>,
+    /// Where its output goes.
+    #[serde(default)]
+    pub output: OutputReport,
+    /// Whether the journal has all that it wrote there; null where that is not known.
+    #[serde(default)]
+    pub logs_complete: Option<bool>,
+    /// Why it has not, or why that is not known.
+    #[serde(default)]
+    pub logs_complete_why: Option<String>,
+    /// How many lines journald says that it dropped while the proc ran, of this one and of its user's others.
+    #[serde(default)]
+    pub logs_suppressed: Option<u64>,
+    /// Its last lines, oldest first, where they were asked for.
+    #[serde(default)]
+    pub last_lines: Vec<LastLine>,
     /// The transitions this manager saw, oldest first.
     pub transitions: Vec<Transition>,
     /// How many more there were before them.
@@ -100,6 +120,7 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) details: Option<&'a UnitDetails>,
     pub(crate) runtime_max: Option<Duration>,
     pub(crate) notes: &'a [String],
+    pub(crate) output: Option<&'a OutputReport>,
 }
 
 /// What is seen of a proc that nobody here holds.
@@ -133,6 +154,9 @@ impl Report {
         report.take_machine(machine, facts.asked, facts.details, facts.runtime_max);
         report.escalated = facts.escalated;
         report.notes = facts.notes.to_vec();
+        if let Some(output) = facts.output {
+            report.output = output.clone();
+        }
         report.transitions = facts.history.iter().cloned().collect();
         report.transitions_dropped = facts.history.dropped();
         report
@@ -177,6 +201,11 @@ impl Report {
             notes: Vec::new(),
             restarts: 0,
             runs: Vec::new(),
+            output: OutputReport::default(),
+            logs_complete: None,
+            logs_complete_why: Some(NOT_ASKED.to_owned()),
+            logs_suppressed: None,
+            last_lines: Vec::new(),
             transitions: Vec::new(),
             transitions_dropped: 0,
         }
@@ -208,6 +237,7 @@ impl Report {
         // An ended proc uses none; what systemd then says of it is its last value.
         self.memory_bytes = details.memory_current.filter(|_| !self.status.is_exit());
         self.memory_peak_bytes = details.memory_peak;
+        self.output.apart = details.streams_apart();
     }
 
     fn take_end(
@@ -235,6 +265,16 @@ impl Report {
                 step.describe(),
             ));
         }
+    }
+
+    /// Adds what is known of its log.
+    pub fn take_logs(&mut self, completeness: &Completeness, last_lines: Vec<LastLine>) {
+        (self.logs_complete, self.logs_complete_why, self.logs_suppressed) = match completeness {
+            Completeness::Complete => (Some(true), None, None),
+            Completeness::Incomplete { why, suppressed } => (Some(false), Some(why.clone()), *suppressed),
+            Completeness::Unknown { why } => (None, Some(why.clone()), None),
+        };
+        self.last_lines = last_lines;
     }
 
     /// Whether its time limit ended it.

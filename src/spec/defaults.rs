@@ -44,6 +44,11 @@ pub const PROCS_PER_SLICE: NonZeroUsize = NonZeroUsize::new(50).expect("not zero
 /// Journald streams a manager opens itself; 252's journald serves about 4,092 for the whole host (measured).
 pub const OWNED_JOURNAL_STREAMS: usize = 1_024;
 
+/// How long the streams of a proc that is over are kept, so that the end of its log can be asked for.
+pub const STREAMS_KEPT: Duration = Duration::from_secs(30);
+/// How long a report that is asked for waits until the journal has all that its proc wrote.
+pub const LOG_END_WAIT: Duration = Duration::from_secs(2);
+
 /// From the end of a run to its restart, where a policy names no other: systemd's own (systemd.service(5)).
 pub const RESTART_DELAY: Duration = Duration::from_millis(100);
 /// Runs kept per proc; of a restarted one the newest.

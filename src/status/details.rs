@@ -60,11 +60,26 @@ pub struct UnitDetails {
     pub abort_timeout: Option<Duration>,
     /// `RuntimeMaxUSec`; absent where it is infinite.
     pub runtime_max: Option<Duration>,
+    /// `StandardError`: where it goes, unless a descriptor was passed for it.
+    pub standard_error: Option<String>,
+    /// `SyslogLevelPrefix`: whether a line can begin with a priority. It cannot where the streams were opened for the unit
+    /// and are told apart by theirs.
+    pub syslog_level_prefix: Option<bool>,
     /// `BindsTo`: the units whose end ends this one.
     pub binds_to: Option<Vec<String>>,
 }
 
 impl UnitDetails {
+    /// Whether the journal tells its standard output from its standard error; absent where that is not known, or it does
+    /// not write there.
+    pub fn streams_apart(&self) -> Option<bool> {
+        match (self.syslog_level_prefix, self.standard_error.as_deref()) {
+            (Some(false), _) => Some(true),
+            (_, Some("journal")) => Some(false),
+            _ => None,
+        }
+    }
+
     /// Who starts the proc of this unit again.
     ///
     /// systemd bounds starts within a time. The bound of a policy is one of all time, which reads as absent.

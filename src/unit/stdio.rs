@@ -44,6 +44,10 @@ pub(super) fn properties(id: &ProcId, streams: &UnitStreams) -> Vec<Property> {
         None => apart(streams),
     };
     properties.push(Property::new("SyslogIdentifier", syslog_identifier(id)));
+    if streams.journal_stream.is_some() {
+        // It is so of the descriptors, and later readers of the unit learn by it that the streams are told apart.
+        properties.push(Property::new("SyslogLevelPrefix", false));
+    }
     properties
 }
 

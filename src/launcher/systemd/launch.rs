@@ -349,6 +349,7 @@ mod tests {
     use crate::bus::fake::{Answer, Fake};
     use crate::id::ProcId;
     use crate::launcher::systemd::SystemdLauncher;
+    use crate::spec::Output;
 
     const NO_ROOM: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
     const TRY_AGAIN: &str = "System.Error.EAGAIN";
@@ -365,7 +366,8 @@ mod tests {
             Answer::error(answers[nth.min(answers.len() - 1)], "says the fake")
         });
         let manager = ProcManager::new(SystemdLauncher::on(connected).unwrap());
-        let spec = ProcSpec::builder(ProcId::new("web").unwrap(), "/bin/true").build().unwrap();
+        let spec = ProcSpec::builder(ProcId::new("web").unwrap(), "/bin/true");
+        let spec = spec.stdout(Output::Null).stderr(Output::Null).build().unwrap();
         tokio::time::pause();
         let began = Instant::now();
         let refused = manager.spawn(spec).await.unwrap_err();

@@ -107,6 +107,7 @@ impl Task {
     }
 
     pub(super) fn on_due(&mut self, now: Instant) {
+        self.close_parked(now);
         while let Some(&(at, key)) = self.deadlines.first()
             && at <= now
         {

@@ -58,6 +58,7 @@ impl Task {
             entry.machine = Machine::restarting(restarts);
             entry.next.spec = matches!(restarts, Restarts::ByManager { .. }).then(|| spec.clone());
         }
+        self.make_room();
         self.launching.insert(key, reply);
         self.ask_for_launch((spec, None), facts, turn, move |result| Outcome::Launched { key, result });
     }
@@ -105,7 +106,10 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
-        entry.output = output.unwrap_or_default();
+        if let Some(output) = output {
+            entry.notes.extend_from_slice(output.notes());
+            let _ = entry.output.set(output);
+        }
         entry.next.streams = entry.next.spec.is_some().then_some(streams);
         if launched.tells_ready {
             entry.expect_ready();

@@ -60,6 +60,8 @@ pub(in crate::manager) struct Task {
     settled: VecDeque<RunKey>,
     /// How many of them are kept.
     exit_records: usize,
+    /// Settled runs whose streams are still open, oldest first, and until when they are.
+    parked: VecDeque<(Instant, RunKey)>,
     callbacks: Callbacks,
     /// Whether launches and adoptions are refused.
     closed: bool,
@@ -94,6 +96,7 @@ impl Task {
             backlog: Backlog::default(),
             settled: VecDeque::new(),
             exit_records,
+            parked: VecDeque::new(),
             callbacks: Callbacks::new(Handle::current()),
             closed: false,
             finishing: Vec::new(),
@@ -105,7 +108,8 @@ impl Task {
     pub(in crate::manager) async fn run(mut self) {
         while !self.is_finished() {
             let deadline = self.deadlines.first().map(|&(at, _)| at);
-            let due = deadline.into_iter().chain(self.backlog.due_at()).min();
+            let parked = self.parked.front().map(|&(until, _)| until);
+            let due = [deadline, self.backlog.due_at(), parked].into_iter().flatten().min();
             tokio::select! {
                 // Facts first: the answer to a launch follows every fact that led to it.
                 biased;
@@ -161,6 +165,9 @@ impl Task {
 
     fn forget(&mut self, key: RunKey) {
         if let Some(entry) = self.entries.remove(&key) {
+            if let Some(output) = entry.output.get() {
+                output.close_streams();
+            }
             if let Some(at) = entry.scheduled {
                 self.deadlines.remove(&(at, key));
             }

@@ -9,6 +9,7 @@ use crate::launcher::RunKey;
 use crate::manager::entry::{Entry, Hold};
 use crate::manager::message::Outcome;
 use crate::report::Report;
+use crate::spec::defaults;
 use crate::status::ProcStatus;
 use crate::status::details::UnitDetails;
 
@@ -92,6 +93,7 @@ impl Task {
                 self.discard(key, Some(reaper));
             }
         }
+        self.park(key);
         self.tell_monitors(key);
         self.settled.push_back(key);
         if self.settled.len() > self.exit_records
@@ -101,6 +103,35 @@ impl Task {
         }
         self.call_queued(key);
         self.settle_next();
+    }
+
+    /// Keeps what its streams are marked by for a while: a log that is asked for has an end then that can be known.
+    fn park(&mut self, key: RunKey) {
+        let output = self.entries.get(&key).and_then(|entry| entry.output.get());
+        if output.is_some_and(|output| !output.own_streams().is_empty()) {
+            self.parked.push_back((Instant::now() + defaults::STREAMS_KEPT, key));
+        }
+    }
+
+    /// Closes the streams whose time is up.
+    pub(super) fn close_parked(&mut self, now: Instant) {
+        while self.parked.front().is_some_and(|&(until, _)| until <= now) {
+            self.close_oldest();
+        }
+    }
+
+    /// Closes streams of procs that are over until there is room for a launch.
+    pub(super) fn make_room(&mut self) {
+        while self.outlets.is_short(self.launching.len() + 1) && !self.parked.is_empty() {
+            self.close_oldest();
+        }
+    }
+
+    fn close_oldest(&mut self) {
+        let Some((_, key)) = self.parked.pop_front() else { return };
+        if let Some(output) = self.entries.get(&key).and_then(|entry| entry.output.get()) {
+            output.close_streams();
+        }
     }
 
     /// Has those ask again who wait for the id of this run.

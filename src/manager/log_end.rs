@@ -1,0 +1,146 @@
+//! Whether the journal has all that a proc wrote there, as far as that can be known.
+//!
+//! A sentinel in a stream of the proc's own comes after everything that the proc wrote there, so a journal that has the
+//! sentinel has had the rest as well. What journald has read and not kept, its rate limit took.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::output::RunOutput;
+use crate::journal::barrier::{self, Barrier};
+use crate::journal::suppressed::suppressed;
+use crate::journal::{JournalError, Journalctl, LoggedRun, sync};
+use crate::report::{Completeness, Report};
+
+/// How long after the end what journald dropped before is looked for: it tells with the next line that it keeps, after
+/// its interval (30 s by default).
+const TOLD_LATER: Duration = Duration::from_secs(60);
+
+/// What came of the wait for the end of a log.
+enum End {
+    /// All is there that was kept.
+    Reached,
+    /// The last of it was dropped.
+    Dropped,
+    /// Nobody can say.
+    Unknown(String),
+}
+
+/// Waits for the end of the log of a proc that is over, and says whether all of it is there.
+pub(super) async fn of(
+    report: &Report,
+    run: &LoggedRun,
+    output: Option<&RunOutput>,
+    until: Instant,
+) -> Completeness {
+    let unknown = |why: &str| Completeness::Unknown { why: why.to_owned() };
+    if !reaches_journal(report) {
+        return unknown("nothing of it goes to the journal");
+    }
+    if !report.status.is_exit() {
+        return unknown("it is not over");
+    }
+    let end = match end(run, output, until).await {
+        Ok(end) => end,
+        Err(error) => return unknown(&error.to_string()),
+    };
+    let dropped = match dropped(report, &end).await {
+        Ok(dropped) => dropped,
+        Err(error) => return unknown(&error.to_string()),
+    };
+    verdict(end, dropped)
+}
+
+fn verdict(end: End, dropped: u64) -> Completeness {
+    const LIMIT: &str = "RateLimitIntervalSec= and RateLimitBurst= in /etc/systemd/journald.conf, shared by all of \
+                         this user's units, lift it";
+    let suppressed = (dropped > 0).then_some(dropped);
+    match (end, suppressed) {
+        (End::Reached, None) => Completeness::Complete,
+        (_, Some(count)) => Completeness::Incomplete {
+            why: format!(
+                "journald told of {count} lines of this user's units that its rate limit dropped; {LIMIT}"
+            ),
+            suppressed,
+        },
+        (End::Dropped, None) => Completeness::Incomplete {
+            why: format!(
+                "journald took the end of it and did not keep it: its rate limit is in force; {LIMIT}"
+            ),
+            suppressed,
+        },
+        (End::Unknown(why), None) => Completeness::Unknown { why },
+    }
+}
+
+/// Whether a stream of it goes there, as far as is known: of one that somebody else launched, nothing is.
+fn reaches_journal(report: &Report) -> bool {
+    let reaches =
+        |word: &Option<String>| word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee"));
+    reaches(&report.output.stdout) || reaches(&report.output.stderr)
+}
+
+async fn end(run: &LoggedRun, output: Option<&RunOutput>, until: Instant) -> Result<End, JournalError> {
+    const BEHIND: &str = "journald is behind, and had not taken all of it in time";
+    let streams = output.map(RunOutput::own_streams).unwrap_or_default();
+    if !streams.is_empty() {
+        return Ok(match barrier::pass(run, streams, until).await? {
+            Barrier::Passed => End::Reached,
+            Barrier::Dropped => End::Dropped,
+            Barrier::Behind => End::Unknown(BEHIND.to_owned()),
+            Barrier::Closed(error) => End::Unknown(format!("journald has closed its stream ({error})")),
+        });
+    }
+    Ok(match timeout_at(until, sync::synchronize()).await {
+        Ok(Ok(())) => End::Reached,
+        Ok(Err(_)) => End::Unknown(why_no_barrier(output).to_owned()),
+        Err(_) => End::Unknown(BEHIND.to_owned()),
+    })
+}
+
+fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {
+    match output.map(|output| output.told().apart) {
+        None => {
+            "who launched it is gone, or keeps its streams no more, and journald says when it is through from systemd 258 on"
+        }
+        Some(Some(false)) => "standard output and standard error share systemd's stream",
+        Some(_) => "its streams are closed by now; it was asked too late",
+    }
+}
+
+/// How many lines journald says that it dropped, while the proc ran and, where the end of its log was not reached, in the
+/// minute after.
+async fn dropped(report: &Report, end: &End) -> Result<u64, JournalError> {
+    let Some(since) = report.started_at else { return Ok(0) };
+    let until = match end {
+        End::Unknown(_) => report.ended_at.map(|ended| ended.after(TOLD_LATER)),
+        End::Reached | End::Dropped => None,
+    };
+    let told = suppressed(&Journalctl::default(), since, until).await?;
+    Ok(told.into_iter().map(|(_, count)| count).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_barrier_that_was_passed_and_no_drop_make_a_log_complete() {
+        let none = || End::Unknown("why".to_owned());
+        assert_eq!(verdict(End::Reached, 0), Completeness::Complete);
+        assert_eq!(verdict(none(), 0), Completeness::Unknown { why: "why".to_owned() });
+        for (end, dropped, told) in [
+            (End::Reached, 7, Some(7)),
+            (none(), 7, Some(7)),
+            (End::Dropped, 0, None),
+            (End::Dropped, 7, Some(7)),
+        ] {
+            let Completeness::Incomplete { suppressed, why } = verdict(end, dropped) else {
+                panic!("not incomplete")
+            };
+            assert_eq!(suppressed, told);
+            assert!(why.contains("rate limit") && why.contains("RateLimitBurst="), "{why}");
+        }
+    }
+}

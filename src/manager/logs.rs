@@ -1,0 +1,93 @@
+//! What a proc wrote, asked of its handle or its report.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::handle::ProcHandle;
+use super::output::RunOutput;
+use super::{ProcManager, log_end};
+use crate::journal::{JournalError, Journalctl, Line, LoggedRun, StdStream, Window, newest};
+use crate::report::{Completeness, LastLine, Report};
+use crate::spec::defaults;
+
+impl ProcHandle {
+    /// The last lines that the journal has of this run, oldest first. Of a proc that is over it waits until the journal has
+    /// all of it, where that can be known, for at most [`LOG_END_WAIT`](defaults::LOG_END_WAIT).
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`JournalError`]; none of its lines are known then.
+    pub async fn tail(&self, lines: usize) -> Result<Vec<Line>, JournalError> {
+        let Some(report) = self.report().await else { return Ok(Vec::new()) };
+        let run = logged_run(&report);
+        log_end::of(&report, &run, self.output(), soon(defaults::LOG_END_WAIT)).await;
+        last(&run, lines).await
+    }
+
+    /// As [`Self::report`], with its last lines and whether the journal has all that it wrote: of a proc that is over it
+    /// waits for that as [`Self::tail`] does. Asked soon after the end it can tell most: 30 s later, or when further procs
+    /// need them, what it is told by is closed.
+    ///
+    /// Cancel safe.
+    pub async fn report_with_logs(&self, lines: usize) -> Option<Report> {
+        let mut report = self.report().await?;
+        take_logs(&mut report, self.output(), lines).await;
+        Some(report)
+    }
+}
+
+impl ProcManager {
+    /// Adds the last lines to a report of a proc that nobody here holds, and whether the journal has all that it wrote; see
+    /// [`ProcHandle::report_with_logs`].
+    ///
+    /// Cancel safe.
+    pub async fn add_logs(&self, report: &mut Report, lines: usize) {
+        take_logs(report, None, lines).await;
+    }
+}
+
+async fn take_logs(report: &mut Report, output: Option<&RunOutput>, lines: usize) {
+    let run = logged_run(report);
+    let complete = log_end::of(report, &run, output, soon(defaults::LOG_END_WAIT)).await;
+    let apart = report.output.apart == Some(true);
+    match last(&run, lines).await {
+        Ok(found) => report.take_logs(&complete, found.iter().map(|line| told(line, apart)).collect()),
+        Err(error) => {
+            let why = Completeness::Unknown { why: error.to_string() };
+            report.take_logs(&why, Vec::new());
+        }
+    }
+}
+
+async fn last(run: &LoggedRun, lines: usize) -> Result<Vec<Line>, JournalError> {
+    let (lines, _) =
+        newest(&Journalctl::default(), std::slice::from_ref(run), Window::default(), lines).await?;
+    Ok(lines)
+}
+
+fn told(line: &Line, apart: bool) -> LastLine {
+    let record = &line.record;
+    let stream = record.priority.filter(|_| apart).and_then(StdStream::of_priority);
+    LastLine {
+        at: record.at,
+        stream: stream.map(|stream| stream.as_str().to_owned()),
+        message: String::from_utf8_lossy(&record.message).into_owned(),
+    }
+}
+
+/// The run that a report shows, as the journal knows it.
+pub fn logged_run(report: &Report) -> LoggedRun {
+    LoggedRun {
+        id: report.id.clone(),
+        uid: nix::unistd::getuid().as_raw(),
+        invocation: report.invocation_id,
+        started_at: report.started_at,
+        next_started_at: None,
+    }
+}
+
+fn soon(wait: Duration) -> Instant {
+    Instant::now() + wait
+}
