@@ -20,6 +20,7 @@ pub(crate) mod sync;
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
 pub use lines::{Line, Lines, newest};
+pub use pool::{BUSY as STREAMS_BUSY, streams_open};
 pub use query::{LoggedRun, Query, Start, Window};
 pub use record::{BadRecord, Record};
 pub use stream::StdStream;

@@ -10,7 +10,7 @@ const SOCKETS: &str = "/proc/net/unix";
 
 /// With so many streams of all programs open, no two are opened for one proc any more: 252 to 257 close what comes after
 /// 4,096 descriptors or so (`STDOUT_STREAMS_MAX`, journald-stream.c; 4,092 measured, 252).
-const BUSY: usize = 2_048;
+pub const BUSY: usize = 2_048;
 /// With so many none is opened any more: what journald closes ends its writer by SIGPIPE.
 const FULL: usize = 3_800;
 /// How long a count is believed, with what was opened since added to it. Counting costs 2 ms beside 4,000 streams.

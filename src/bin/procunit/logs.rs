@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{Global, LogsArgs};
-use crate::log_lines::{Printer, printable};
+use crate::log_lines::Printer;
 use crate::{connect, select, show, words};
 
 /// After the end of what is followed, how long no line must come until there are none.
@@ -48,14 +48,6 @@ pub(crate) async fn logs(global: &Global, args: &LogsArgs) -> anyhow::Result<u8>
         }
     }
     Ok(0)
-}
-
-/// The last lines of one proc, for people; or one line that says why there are none to be had.
-pub(crate) async fn tail(report: &Report, count: usize) -> Vec<String> {
-    match newest(&Journalctl::default(), &[run_of(report)], Window::default(), count).await {
-        Ok((lines, _)) => lines.iter().map(|line| printable(&line.record.message).into_owned()).collect(),
-        Err(error) => vec![format!("({:#})", anyhow::Error::new(error))],
-    }
 }
 
 /// The run that a report shows. It is the newest of its id: a unit has only one.

@@ -84,7 +84,7 @@ async fn until_over(
             biased;
             Some(over) = ends.next() => {
                 let handle: &ProcHandle = over?;
-                let report = handle.report().await.ok_or(TerminateError::Closed)?;
+                let report = report(global, handle).await.ok_or(TerminateError::Closed)?;
                 tell_end(global, &report, !args.rm);
                 ended.push(report);
                 sweeps.push(leave_nothing(handle, args.rm));
@@ -102,6 +102,15 @@ async fn until_over(
         tell_left(left);
     }
     Ok(ended)
+}
+
+/// What is to be told of an end: to programs also what is known of its log, for which it is waited.
+async fn report(global: &Global, handle: &ProcHandle) -> Option<Report> {
+    if global.wants_json() {
+        handle.report_with_logs(defaults::TAIL_LINES).await
+    } else {
+        handle.report().await
+    }
 }
 
 async fn end(handle: &ProcHandle) -> anyhow::Result<&ProcHandle> {

@@ -11,6 +11,7 @@ use procunit::spec::Lifetime;
 use procunit::status::FailReason;
 use procunit::time::{Timestamp, format_span};
 
+use crate::log_lines::printable;
 use crate::show;
 
 /// What became of it, or what it is: `exited with 7`, `killed by SIGSEGV, core dumped`, `running`.
@@ -122,6 +123,19 @@ fn logs(report: &Report) -> Option<String> {
     detached.then(|| format!("`procunit logs {}` shows what it wrote", shell_word(report.id.as_str())))
 }
 
+/// What is to be said of the log of one that is over.
+fn log(report: &Report) -> Option<String> {
+    if !report.status.is_exit() {
+        return None;
+    }
+    let why = report.logs_complete_why.as_deref().unwrap_or_default();
+    Some(match report.logs_complete {
+        Some(true) => "complete".to_owned(),
+        Some(false) => format!("incomplete: {why}"),
+        None => format!("not known to be complete: {why}"),
+    })
+}
+
 fn leftovers(report: &Report) -> Option<String> {
     let left = report.leftovers.filter(|left| *left > 0)?;
     Some(format!("{left} {}, ended by the next `wait`, `stop` or `rm`", plural(left, "process", "processes")))
@@ -148,7 +162,7 @@ fn next_step(report: &Report) -> Option<String> {
 }
 
 /// Everything that is known of it, as `systemctl status` would show it, with the last lines of its log.
-pub(crate) fn card(report: &Report, log: &[String], now: Timestamp) -> String {
+pub(crate) fn card(report: &Report, now: Timestamp) -> String {
     let mut text = title(report);
     let mut fact = |name: &str, fact: String| {
         let _ = write!(text, "\n{name:>12}: {fact}");
@@ -190,8 +204,11 @@ pub(crate) fn card(report: &Report, log: &[String], now: Timestamp) -> String {
     for doubt in &report.doubts {
         fact("doubt", doubt.clone());
     }
-    for (nth, line) in log.iter().enumerate() {
-        fact(if nth == 0 { "last lines" } else { "" }, line.clone());
+    for (nth, line) in report.last_lines.iter().enumerate() {
+        fact(if nth == 0 { "last lines" } else { "" }, printable(line.message.as_bytes()).into_owned());
+    }
+    if let Some(log) = log(report) {
+        fact("log", log);
     }
     fact("next", steps(report));
     text.replace("\n            : ", &format!("\n{:14}", ""))

@@ -1,6 +1,5 @@
 //! What the host says without being asked to launch anything.
 
-use std::fs;
 use std::path::Path;
 
 use procunit::bus::{BusAddress, BusError};
@@ -53,37 +52,6 @@ pub(super) fn linger() -> Check {
 
 fn user_name() -> Option<String> {
     nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name)
-}
-
-/// journald's own limit, which all procs of a user share (252 to 262: user units cannot set their own).
-pub(super) fn rate_limit() -> Check {
-    let burst = setting("RateLimitBurst").unwrap_or_else(|| "10000".to_owned());
-    let interval = setting("RateLimitIntervalSec").unwrap_or_else(|| "30s".to_owned());
-    if burst == "0" || interval == "0" {
-        return Check::ok("rate limit", "none in journald's configuration");
-    }
-    Check::ok(
-        "rate limit",
-        format!("{burst} lines in {interval} for all procs of this user together; what is over is dropped"),
-    )
-}
-
-/// A setting of journald.conf(5): the last file that sets it wins, drop-ins by name after the main file.
-fn setting(name: &str) -> Option<String> {
-    let mut files = vec![Path::new("/etc/systemd/journald.conf").to_owned()];
-    let mut drop_ins: Vec<_> =
-        ["/usr/lib/systemd/journald.conf.d", "/run/systemd/journald.conf.d", "/etc/systemd/journald.conf.d"]
-            .iter()
-            .filter_map(|directory| fs::read_dir(directory).ok())
-            .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
-            .collect();
-    drop_ins.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
-    files.append(&mut drop_ins);
-    files.iter().rev().filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| {
-        let line = text.lines().rev().find(|line| line.trim_start().starts_with(name))?;
-        line.split_once('=').map(|(_, value)| value.trim().to_owned())
-    })
 }
 
 /// CRIU, which only checkpoints need.

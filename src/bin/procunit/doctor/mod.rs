@@ -3,6 +3,7 @@
 //! What can be tried is tried: a program is launched, and its words are looked for in the journal.
 
 mod host;
+mod journal;
 mod probe;
 
 use std::fmt::Write as _;
@@ -99,7 +100,7 @@ pub(crate) async fn doctor(global: &Global) -> anyhow::Result<u8> {
         Err(BusError::NoAddress | BusError::Unreachable { .. }) => {}
         Err(error) => checks.push(unreachable(&error)),
     }
-    checks.extend([host::linger(), host::rate_limit(), host::criu()]);
+    checks.extend([host::linger(), journal::rate_limit(), host::criu()]);
     let launching_works = checks.iter().all(|check| check.verdict != Verdict::Failed);
     let diagnosis = Diagnosis { version: 1, launching_works, checks };
     match global.output {

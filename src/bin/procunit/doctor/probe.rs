@@ -9,30 +9,28 @@ use std::time::Duration;
 use anyhow::Context as _;
 use procunit::id::ProcId;
 use procunit::launcher::systemd::SystemdLauncher;
+use procunit::report::Report;
 use procunit::spec::{Output, ProcSpec};
 use procunit::sys::token::token;
 use procunit::{ProcManager, ProcStatus};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::Check;
+use super::{Check, journal};
 
 /// How long the probe may take in all. It takes milliseconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long journald may take to show a line. It takes milliseconds.
-const JOURNAL_WAIT: Duration = Duration::from_secs(3);
-/// How often the journal is asked meanwhile.
-const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Launches the probe, and tells of launching, of the cgroup controllers and of the journal.
 pub(super) async fn launch(launcher: SystemdLauncher) -> Vec<Check> {
     let word = token(10);
     match timeout(PROBE_TIMEOUT, run(launcher, &word)).await {
-        Ok(Ok(cgroup)) => {
-            vec![
+        Ok(Ok((cgroup, report))) => {
+            let mut checks = vec![
                 Check::ok("launching", "a program ran as a transient service to its exact end"),
                 controllers(&cgroup),
-                journal(&word).await,
-            ]
+            ];
+            checks.extend(journal::checks(&report, &word));
+            checks
         }
         Ok(Err(error)) => vec![Check::failed("launching", format!("{error:#}"), "see the message")],
         Err(_) => vec![Check::failed(
@@ -43,22 +41,24 @@ pub(super) async fn launch(launcher: SystemdLauncher) -> Vec<Check> {
     }
 }
 
-/// Runs the probe and gives the path of the cgroup that it found itself in.
-async fn run(launcher: SystemdLauncher, word: &str) -> anyhow::Result<String> {
+/// Runs the probe, and gives the path of the cgroup that it found itself in and what is told of it and its log.
+async fn run(launcher: SystemdLauncher, word: &str) -> anyhow::Result<(String, Report)> {
     let (mut read, write) = std::io::pipe().context("making a pipe")?;
     let id = ProcId::new(format!("doctor-{word}"))?;
     let script = format!("cat /proc/self/cgroup; echo {word} >&2");
     let spec = ProcSpec::builder(id, "/bin/sh").args(["-c", &script]);
     let spec = spec.stdout(Output::from(OwnedFd::from(write))).stderr(Output::Journal).build()?;
     let manager = ProcManager::new(launcher);
-    let status = manager.spawn(spec).await?.wait().await?;
+    let handle = manager.spawn(spec).await?;
+    let status = handle.wait().await?;
     if !matches!(status, ProcStatus::Stopped { exit_code: 0, .. }) {
         anyhow::bail!("the probe ended as {status}");
     }
     // Everything it wrote is in the pipe, and the spec, the last holder of the other end, went with the launch.
     let mut said = String::new();
     read.read_to_string(&mut said).context("reading what the probe said")?;
-    Ok(said)
+    let report = handle.report_with_logs(1).await.context("a report of the probe")?;
+    Ok((said, report))
 }
 
 /// The controllers that limits and accounting need. `user@.service` is delegated cpu, memory and pids (252 to 257).
@@ -87,40 +87,4 @@ fn controllers(said: &str) -> Check {
         ),
         "systemctl edit user@.service: Delegate=cpu memory pids; in a container, the host must hand them in",
     )
-}
-
-async fn journal(word: &str) -> Check {
-    const NAME: &str = "journal";
-    let until = Instant::now() + JOURNAL_WAIT;
-    loop {
-        match look_for(word).await {
-            Ok(true) => return Check::ok(NAME, format!("a line came back; storage is {}", storage())),
-            Ok(false) if Instant::now() < until => sleep(ASK_EVERY).await,
-            Ok(false) => {
-                return Check::warning(
-                    NAME,
-                    format!("a line did not come back; storage is {}", storage()),
-                    "with volatile storage an ordinary user cannot read its own: set Storage=persistent in \
-                     journald.conf, or join the group systemd-journal",
-                );
-            }
-            Err(error) => return Check::warning(NAME, format!("{error:#}"), "install systemd's journalctl"),
-        }
-    }
-}
-
-async fn look_for(word: &str) -> anyhow::Result<bool> {
-    let mut journalctl = tokio::process::Command::new("journalctl");
-    journalctl.args(["--quiet", "--no-pager", "--output=cat", "--since=-1min"]);
-    journalctl.arg(format!("SYSLOG_IDENTIFIER=doctor-{word}")).kill_on_drop(true);
-    let output = journalctl.output().await.context("journalctl")?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().any(|line| line == word))
-}
-
-/// `Storage=volatile` holds also where there is /var/log/journal, but then journald makes nothing in it.
-fn storage() -> &'static str {
-    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    let persistent =
-        !machine.trim().is_empty() && Path::new("/var/log/journal").join(machine.trim()).is_dir();
-    if persistent { "persistent" } else { "volatile: gone after a reboot" }
 }
