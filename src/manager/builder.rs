@@ -1,12 +1,19 @@
 //! How a manager is put together.
 
 use std::ffi::OsString;
+use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::ProcManager;
+use super::outlets::OutputSettings;
 use super::turns::Turns;
+use tokio::sync::mpsc;
+
 use crate::id::ProcId;
+use crate::journal::aggregate::Aggregate;
+use crate::journal::{AggregateLimits, OutputEvent};
 use crate::launcher::ProcLauncher;
 use crate::spec::{ProcSpec, ProcSpecBuilder, defaults};
 
@@ -35,6 +42,7 @@ pub struct ManagerBuilder {
     defaults: Defaults,
     launches_at_once: Option<NonZeroUsize>,
     exit_records: usize,
+    output: OutputSettings,
 }
 
 impl ManagerBuilder {
@@ -44,6 +52,7 @@ impl ManagerBuilder {
             launcher: Arc::new(launcher),
             defaults: Arc::new(|spec| spec),
             exit_records: defaults::EXIT_RECORDS,
+            output: OutputSettings::default(),
         }
     }
 
@@ -70,12 +79,49 @@ impl ManagerBuilder {
         self
     }
 
+    /// How many streams to the journal it opens itself at the most, two for each proc whose output goes there;
+    /// [`OWNED_JOURNAL_STREAMS`](defaults::OWNED_JOURNAL_STREAMS) otherwise. The output of further procs shares one stream
+    /// each, in which the journal cannot tell standard error from standard output.
+    pub fn journal_streams(mut self, most: usize) -> Self {
+        self.output.streams = Some(most);
+        self
+    }
+
+    /// Sends every line of its attached procs to this channel, of output that goes to the journal or is captured or teed;
+    /// [`ProcSpecBuilder::forward`] leaves a proc out. Nobody waits for a channel that is full: what it misses is
+    /// counted, and told in its place.
+    ///
+    /// It takes a pipe for each stream, which this process reads.
+    pub fn forward(mut self, lines: mpsc::Sender<OutputEvent>) -> Self {
+        self.output.forward = Some(lines);
+        self
+    }
+
+    /// Gathers every line of its attached procs in two files in this directory, `stdout.log` and `stderr.log`, behind
+    /// `[RANK] ` or `[ID] `; of output that goes to the journal or is captured or teed. [`ProcSpecBuilder::aggregate`]
+    /// leaves a proc out.
+    ///
+    /// It takes a pipe for each stream, which this process reads.
+    ///
+    /// # Errors
+    /// The file system's; [`WouldBlock`](std::io::ErrorKind::WouldBlock) where another manager writes there.
+    pub fn aggregate(mut self, dir: impl AsRef<Path>, limits: AggregateLimits) -> io::Result<Self> {
+        self.output.aggregate = Some(Aggregate::open(dir.as_ref(), limits)?);
+        Ok(self)
+    }
+
     /// Starts the manager's task.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> ProcManager {
         let turns = Turns::new(self.launches_at_once);
-        ProcManager::start(self.launcher, turns, SpecDefaults(self.defaults), self.exit_records)
+        ProcManager::start(
+            self.launcher,
+            turns,
+            SpecDefaults(self.defaults),
+            self.exit_records,
+            self.output,
+        )
     }
 }

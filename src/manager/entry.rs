@@ -222,6 +222,9 @@ impl Entry {
     pub(super) fn publish(&self) {
         let (status, run, pid) = (self.machine.status(), self.machine.run(), self.machine.pid());
         let moves = self.machine.moves();
+        if let Some(output) = self.output.get() {
+            output.name_run(run);
+        }
         self.view.send_if_modified(|view| {
             let news = view.moves != moves || view.run != run || view.pid != pid;
             if news {

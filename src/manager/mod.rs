@@ -7,6 +7,7 @@ mod builder;
 mod bulk;
 mod by_id;
 mod callbacks;
+mod captured;
 mod deliveries;
 mod entry;
 mod error;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub use builder::ManagerBuilder;
+pub use captured::Captured;
 pub use bulk::{AdoptSummary, Concurrency, TerminateSummary};
 pub use error::{ReadyError, ReapError, TerminateError, WaitError};
 pub use events::{ProcEvent, ProcEvents};
@@ -42,7 +44,7 @@ use crate::report::{Report, SeenProc};
 use crate::spec::{ProcSpec, ProcSpecBuilder};
 use builder::SpecDefaults;
 use message::{Command, Spawned};
-use outlets::Outlets;
+use outlets::{OutputSettings, Outlets};
 use turns::Turns;
 
 /// Starts procs and keeps hold of them. A clone is the same manager.
@@ -85,9 +87,10 @@ impl ProcManager {
         turns: Turns,
         defaults: SpecDefaults,
         exit_records: usize,
+        output: OutputSettings,
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let outlets = Outlets::new(launcher.stream_kinds(), crate::spec::defaults::OWNED_JOURNAL_STREAMS);
+        let outlets = Outlets::new(launcher.stream_kinds(), output);
         let task = task::Task::new(
             (Arc::clone(&launcher), Arc::new(outlets)),
             turns.clone(),

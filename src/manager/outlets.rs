@@ -9,34 +9,66 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::io::duplex;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::sleep;
 
-use super::output::{Kept, RunOutput};
+use super::captured::Captured;
+use super::output::{RunOutput, pipe};
 use crate::id::UnitName;
-use crate::journal::StdStream;
+use crate::journal::aggregate::Aggregate;
+use crate::journal::datagram::{Datagrams, SOCKET};
 use crate::journal::pool::{Pool, Room};
+use crate::journal::pump::Pump;
+use crate::journal::taps::{CopyTo, JournalTap, Taps};
+use crate::journal::{OutputEvent, StdStream};
 use crate::journal::stream::{OwnedStream, STREAM_SOCKET};
 use crate::launcher::{LaunchError, Stream, StreamKinds, Streams};
-use crate::spec::{Input, Output, ProcSpec};
+use crate::spec::{Input, Lifetime, Output, ProcSpec, defaults};
 use crate::unit::syslog_identifier;
 
 /// While journald takes no further stream (it is stopped, or far behind), how often and how long it is asked again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 const TRIES: u32 = 100;
 
+/// Bytes of captured output that wait for their reader here, beside those in the pipe.
+const CAPTURE_BUFFER: usize = 64 * 1024;
+
 /// What a manager has for the output of all its procs.
 pub(super) struct Outlets {
     kinds: StreamKinds,
     pool: Arc<Pool>,
     journal: PathBuf,
+    /// For what is read here, once there is any.
+    datagrams: OnceCell<Arc<Datagrams>>,
+    forward: Option<mpsc::Sender<OutputEvent>>,
+    aggregate: Option<Aggregate>,
     /// Whether somebody was told that there is no journal.
     warned: AtomicBool,
 }
 
+/// What a manager was told of the output of its procs.
+#[derive(Default)]
+pub(super) struct OutputSettings {
+    /// The most streams to the journal that it opens itself.
+    pub(super) streams: Option<usize>,
+    /// Where every line goes.
+    pub(super) forward: Option<mpsc::Sender<OutputEvent>>,
+    /// The two files of all.
+    pub(super) aggregate: Option<Aggregate>,
+}
+
 impl Outlets {
-    pub(super) fn new(kinds: StreamKinds, most_streams: usize) -> Self {
-        let warned = AtomicBool::new(false);
-        Self { kinds, pool: Pool::new(most_streams), journal: STREAM_SOCKET.into(), warned }
+    pub(super) fn new(kinds: StreamKinds, settings: OutputSettings) -> Self {
+        Self {
+            kinds,
+            pool: Pool::new(settings.streams.unwrap_or(defaults::OWNED_JOURNAL_STREAMS)),
+            journal: STREAM_SOCKET.into(),
+            datagrams: OnceCell::new(),
+            forward: settings.forward,
+            aggregate: settings.aggregate,
+            warned: AtomicBool::new(false),
+        }
     }
 
     /// Whether so many launches under way may find no room for streams of their own.
@@ -72,17 +104,23 @@ impl Outlets {
         journal: &mut Journal,
         kept: &mut RunOutput,
     ) -> Result<Stream, LaunchError> {
-        let (output, doing) = match which {
-            StdStream::Stdout => (&spec.stdio().stdout, "opening standard output"),
-            StdStream::Stderr => (&spec.stdio().stderr, "opening standard error"),
+        let doing = match which {
+            StdStream::Stdout => "opening standard output",
+            StdStream::Stderr => "opening standard error",
         };
+        let output = output_of(spec, which);
         let opened = match output {
             Output::Null => Ok(Stream::Null),
             Output::Fd(fd) => Ok(Stream::Fd(Arc::clone(fd))),
             Output::Inherit => own(which).map(passed),
             Output::File(path) => return appended(path),
-            Output::Journal => return self.journal(spec, which, journal, kept).await,
-            Output::Capture { .. } | Output::Tee => kept.capture(which).map(passed),
+            Output::Journal if !self.is_read_here(spec, output) => {
+                return self.journal(spec, which, journal, kept).await;
+            }
+            Output::Capture { .. } if !self.is_read_here(spec, output) => captured(which, kept).map(passed),
+            Output::Journal | Output::Capture { .. } | Output::Tee => {
+                self.read_here(spec, which, kept).map(passed)
+            }
         };
         opened.map_err(os(doing))
     }
@@ -100,7 +138,7 @@ impl Outlets {
                     // Of two streams systemd names that of standard error, too (`exec_child`, execute.c).
                     journal.named = opened.inode().ok();
                     let fd = opened.fd();
-                    kept.keep(which, Kept::Own(opened));
+                    kept.keep_own(which, opened);
                     return Ok(Stream::Fd(fd));
                 }
                 Err(error) => How::Unreachable(error.to_string()),
@@ -199,8 +237,9 @@ enum How {
 
 impl Journal {
     async fn of(outlets: &Outlets, spec: &ProcSpec, output: &mut RunOutput) -> Self {
-        let stdio = spec.stdio();
-        let wanted = [&stdio.stdout, &stdio.stderr].iter().filter(|to| matches!(to, Output::Journal)).count();
+        let both = [StdStream::Stdout, StdStream::Stderr].map(|which| output_of(spec, which));
+        let connects = |to: &&Output| matches!(to, Output::Journal) && !outlets.is_read_here(spec, to);
+        let wanted = both.into_iter().filter(connects).count();
         let room = if wanted == 0 { Room::Shared } else { outlets.room(wanted).await };
         let how = match room {
             Room::Own(lease) => {
@@ -215,6 +254,70 @@ impl Journal {
 }
 
 impl Outlets {
+    /// Whether it is this process that reads it, for the journal or others.
+    fn is_read_here(&self, spec: &ProcSpec, output: &Output) -> bool {
+        match output {
+            Output::Tee | Output::Capture { journal: true } => true,
+            Output::Journal | Output::Capture { journal: false } => {
+                let (forward, gather) = (self.forward_for(spec).is_some(), self.aggregate_for(spec).is_some());
+                spec.lifetime() == Lifetime::Attached && (forward || gather)
+            }
+            Output::Null | Output::Inherit | Output::File(_) | Output::Fd(_) => false,
+        }
+    }
+
+    fn forward_for(&self, spec: &ProcSpec) -> Option<&mpsc::Sender<OutputEvent>> {
+        self.forward.as_ref().filter(|_| spec.is_forwarded())
+    }
+
+    fn aggregate_for(&self, spec: &ProcSpec) -> Option<&Aggregate> {
+        self.aggregate.as_ref().filter(|_| spec.is_aggregated())
+    }
+
+    /// A pipe that is read here, and handed on to whoever is to have it.
+    fn read_here(&self, spec: &ProcSpec, which: StdStream, kept: &mut RunOutput) -> io::Result<OwnedFd> {
+        let output = output_of(spec, which);
+        let (read, write) = pipe()?;
+        let (copy, captured) = match output {
+            Output::Tee => (CopyTo::Descriptor(own(which)?), None),
+            Output::Capture { .. } => {
+                let (near, far) = duplex(CAPTURE_BUFFER);
+                (CopyTo::Reader(near), Some(Captured::shared(far)))
+            }
+            _ => (CopyTo::Nobody, None),
+        };
+        let journal = if output.reaches_journal() { self.datagrams(spec, kept) } else { None };
+        let taps = Taps {
+            id: spec.id().clone(),
+            rank: spec.rank(),
+            stream: which,
+            run: kept.run(),
+            copy,
+            journal,
+            forward: self.forward_for(spec).cloned(),
+            aggregate: self.aggregate_for(spec).cloned(),
+            tail: defaults::TAIL_LINES,
+        };
+        kept.keep_read(which, Some(Pump::start(read, taps)?), captured);
+        Ok(write)
+    }
+
+    fn datagrams(&self, spec: &ProcSpec, kept: &mut RunOutput) -> Option<JournalTap> {
+        let opened = self.datagrams.get().map_or_else(|| Datagrams::open(Path::new(SOCKET)).map(Arc::new), |known| Ok(Arc::clone(known)));
+        match opened {
+            Ok(datagrams) => {
+                let _ = self.datagrams.set(Arc::clone(&datagrams));
+                kept.reach_journal_by(&datagrams);
+                let unit = (self.kinds == StreamKinds::DescriptorsOrJournal).then(|| UnitName::for_proc(spec.id()).to_string());
+                Some(JournalTap { datagrams, identifier: syslog_identifier(spec.id()), unit })
+            }
+            Err(error) => {
+                kept.miss_journal(&error);
+                None
+            }
+        }
+    }
+
     async fn room(&self, wanted: usize) -> Room {
         let pool = Arc::clone(&self.pool);
         if pool.is_counted() {
@@ -223,6 +326,20 @@ impl Outlets {
         // Counting reads a file of the kernel's that takes a while beside many sockets.
         tokio::task::spawn_blocking(move || pool.take(wanted)).await.unwrap_or(Room::Shared)
     }
+}
+
+fn output_of(spec: &ProcSpec, which: StdStream) -> &Output {
+    match which {
+        StdStream::Stdout => &spec.stdio().stdout,
+        StdStream::Stderr => &spec.stdio().stderr,
+    }
+}
+
+/// A pipe that the caller reads, and nobody else.
+fn captured(which: StdStream, kept: &mut RunOutput) -> io::Result<OwnedFd> {
+    let (read, write) = pipe()?;
+    kept.keep_read(which, None, Some(Captured::pipe(read)?));
+    Ok(write)
 }
 
 fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {

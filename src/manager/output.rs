@@ -5,8 +5,14 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use tokio::sync::watch;
+
+use super::captured::Captured;
+use crate::id::InvocationId;
 use crate::journal::StdStream;
+use crate::journal::datagram::Datagrams;
 use crate::journal::pool::Lease;
+use crate::journal::pump::Pump;
 use crate::journal::stream::OwnedStream;
 use crate::report::OutputReport;
 use crate::spec::{Output, Stdio};
@@ -19,6 +25,10 @@ pub(super) type Slot = Arc<OnceLock<RunOutput>>;
 pub(super) struct RunOutput {
     told: OutputReport,
     notes: Vec<String>,
+    /// The run whose lines are read here, once it is known.
+    run: watch::Sender<Option<InvocationId>>,
+    /// The way of what is read here to the journal.
+    datagrams: Option<Arc<Datagrams>>,
     held: Mutex<Held>,
 }
 
@@ -31,19 +41,24 @@ struct Held {
 
 /// What this process keeps of one stream.
 #[derive(Debug, Default)]
-pub(super) enum Kept {
-    /// Nothing: its proc has it alone.
-    #[default]
-    Nothing,
+struct Kept {
     /// A duplicate of a stream to the journal that carries this one alone.
-    Own(OwnedStream),
-    /// The other end.
-    Captured(io::PipeReader),
+    own: Option<OwnedStream>,
+    /// What reads it.
+    pump: Option<Arc<Pump>>,
+    /// The caller's, until it takes it.
+    captured: Option<Captured>,
 }
 
 impl RunOutput {
     pub(super) fn of(stdio: &Stdio) -> Self {
-        Self { told: told(stdio), notes: Vec::new(), held: Mutex::default() }
+        Self {
+            told: told(stdio),
+            notes: Vec::new(),
+            run: watch::Sender::default(),
+            datagrams: None,
+            held: Mutex::default(),
+        }
     }
 
     /// Where it goes, for reports.
@@ -65,15 +80,17 @@ impl RunOutput {
         self.told.apart = Some(false);
     }
 
-    pub(super) fn keep(&mut self, which: StdStream, kept: Kept) {
-        *self.held().kept(which) = kept;
+    pub(super) fn keep_own(&self, which: StdStream, stream: OwnedStream) {
+        self.held().kept(which).own = Some(stream);
     }
 
-    /// A pipe whose other end is read here.
-    pub(super) fn capture(&mut self, which: StdStream) -> io::Result<OwnedFd> {
-        let (read, write) = io::pipe()?;
-        self.keep(which, Kept::Captured(read));
-        Ok(write.into())
+    /// A stream that is read here, and what of it is the caller's.
+    pub(super) fn keep_read(&mut self, which: StdStream, pump: Option<Pump>, captured: Option<Captured>) {
+        self.told.apart = Some(true);
+        let mut held = self.held();
+        let kept = held.kept(which);
+        kept.pump = pump.map(Arc::new);
+        kept.captured = captured;
     }
 
     /// It goes to a file, as no journal takes it.
@@ -89,26 +106,59 @@ impl RunOutput {
         *told = Some(format!("file:{path}"));
     }
 
+    /// What is read here reaches the journal by this.
+    pub(super) fn reach_journal_by(&mut self, datagrams: &Arc<Datagrams>) {
+        self.datagrams = Some(Arc::clone(datagrams));
+    }
+
+    /// What is read here does not reach the journal.
+    pub(super) fn miss_journal(&mut self, error: &io::Error) {
+        let note = format!("the journal cannot be reached ({error}), and has nothing of what is read here");
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    pub(super) fn datagrams(&self) -> Option<&Arc<Datagrams>> {
+        self.datagrams.as_ref()
+    }
+
+    /// Which run it is of.
+    pub(super) fn run(&self) -> watch::Receiver<Option<InvocationId>> {
+        self.run.subscribe()
+    }
+
+    /// Says which run it is of from now on.
+    pub(super) fn name_run(&self, run: Option<InvocationId>) {
+        self.run.send_if_modified(|known| std::mem::replace(known, run) != run);
+    }
+
+    /// The caller's end of a stream that it reads; once.
+    pub(super) fn take_captured(&self, which: StdStream) -> Option<Captured> {
+        self.held().kept(which).captured.take()
+    }
+
+    /// What reads a stream here.
+    pub(super) fn pump(&self, which: StdStream) -> Option<Arc<Pump>> {
+        self.held().kept(which).pump.clone()
+    }
+
+    /// Everything that is read here.
+    pub(super) fn pumps(&self) -> Vec<(StdStream, Arc<Pump>)> {
+        let both = [StdStream::Stdout, StdStream::Stderr];
+        both.into_iter().filter_map(|which| Some((which, self.pump(which)?))).collect()
+    }
+
     /// The streams of its own that are still open here.
     pub(super) fn own_streams(&self) -> Vec<OwnedStream> {
         let held = self.held();
-        let own = |kept: &Kept| match kept {
-            Kept::Own(stream) => Some(stream.clone()),
-            Kept::Nothing | Kept::Captured(_) => None,
-        };
-        [own(&held.stdout), own(&held.stderr)].into_iter().flatten().collect()
+        [&held.stdout, &held.stderr].into_iter().filter_map(|kept| kept.own.clone()).collect()
     }
 
     /// Closes what is open of streams to the journal: they are few.
     pub(super) fn close_streams(&self) {
         let mut held = self.held();
-        for which in [StdStream::Stdout, StdStream::Stderr] {
-            let kept = held.kept(which);
-            if matches!(kept, Kept::Own(_)) {
-                *kept = Kept::Nothing;
-            }
-        }
-        held.lease = None;
+        (held.stdout.own, held.stderr.own, held.lease) = (None, None, None);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -131,4 +181,10 @@ impl Held {
             StdStream::Stderr => &mut self.stderr,
         }
     }
+}
+
+/// A pipe: the end that is read here, and the one that the proc gets.
+pub(super) fn pipe() -> io::Result<(io::PipeReader, OwnedFd)> {
+    let (read, write) = io::pipe()?;
+    Ok((read, write.into()))
 }

@@ -43,6 +43,7 @@ fn facts<'a>(id: &'a ProcId, machine: &'a Machine, history: &'a History) -> RunF
         escalated: false,
         details: None,
         runtime_max: None,
+        output: None,
         notes: &[],
     }
 }

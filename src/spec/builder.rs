@@ -31,6 +31,8 @@ pub struct ProcSpecBuilder {
     rank: Option<u32>,
     label: Option<String>,
     stdio: Stdio,
+    forward: bool,
+    aggregate: bool,
     stop_signal: Signal,
     stop_timeout: Duration,
     backstop: Duration,
@@ -55,6 +57,8 @@ impl ProcSpecBuilder {
             rank: None,
             label: None,
             stdio: Stdio::default(),
+            forward: true,
+            aggregate: true,
             stop_signal: defaults::STOP_SIGNAL,
             stop_timeout: defaults::STOP_TIMEOUT,
             backstop: defaults::BACKSTOP,
@@ -153,6 +157,19 @@ impl ProcSpecBuilder {
         self
     }
 
+    /// Whether its lines go to the channel of a manager that forwards them; they do otherwise.
+    pub fn forward(mut self, forward: bool) -> Self {
+        self.forward = forward;
+        self
+    }
+
+    /// Whether its lines go to the files of a manager that gathers them; they do otherwise.
+    #[must_use]
+    pub fn aggregate(mut self, aggregate: bool) -> Self {
+        self.aggregate = aggregate;
+        self
+    }
+
     /// Gives the proc this terminal in place of all three streams, and as its controlling one: the path of a device, such
     /// as the slave of a pair made by openpty(3).
     #[must_use]
@@ -234,6 +251,8 @@ impl ProcSpecBuilder {
             rank: self.rank,
             label: self.label.map(label).transpose()?,
             stdio: stdio(self.stdio, self.lifetime)?,
+            forward: self.forward,
+            aggregate: self.aggregate,
             stop: StopPolicy::new(self.stop_signal, self.stop_timeout, self.backstop)?,
             lifetime: self.lifetime,
             runtime_max: self.runtime_max,

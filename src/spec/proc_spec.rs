@@ -37,6 +37,8 @@ pub struct ProcSpec {
     pub(super) rank: Option<u32>,
     pub(super) label: Option<String>,
     pub(super) stdio: Stdio,
+    pub(super) forward: bool,
+    pub(super) aggregate: bool,
     pub(super) stop: StopPolicy,
     pub(super) lifetime: Lifetime,
     pub(super) runtime_max: Option<Duration>,
@@ -101,6 +103,16 @@ impl ProcSpec {
     /// The standard streams.
     pub fn stdio(&self) -> &Stdio {
         &self.stdio
+    }
+
+    /// Whether its lines go to the channel of a manager that has one.
+    pub fn is_forwarded(&self) -> bool {
+        self.forward
+    }
+
+    /// Whether its lines go to the files of a manager that has such.
+    pub fn is_aggregated(&self) -> bool {
+        self.aggregate
     }
 
     /// How it is ended.

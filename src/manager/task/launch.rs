@@ -108,6 +108,7 @@ impl Task {
         entry.notes = launched.notes;
         if let Some(output) = output {
             entry.notes.extend_from_slice(output.notes());
+            output.name_run(entry.machine.run());
             let _ = entry.output.set(output);
         }
         entry.next.streams = entry.next.spec.is_some().then_some(streams);
