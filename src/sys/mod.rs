@@ -15,6 +15,7 @@ pub(crate) mod poll;
 #[cfg(feature = "native")]
 pub(crate) mod processes;
 pub mod program;
+pub(crate) mod queue;
 #[cfg(feature = "native")]
 pub(crate) mod signals;
 #[cfg(feature = "native")]
