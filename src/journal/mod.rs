@@ -5,18 +5,23 @@
 //! time. It knows no status: when a run is over, its caller says.
 
 mod attribution;
+pub(crate) mod datagram;
+mod entry;
 mod error;
 mod journalctl;
 mod lines;
 pub(crate) mod mark;
+mod output;
 pub(crate) mod pool;
 mod query;
 mod record;
+mod split;
 pub(crate) mod stream;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
 pub use lines::{Line, Lines, newest};
+pub use output::{OutputEvent, OutputLine};
 pub use query::{LoggedRun, Query, Start, Window};
 pub use record::{BadRecord, Record};
 pub use stream::StdStream;

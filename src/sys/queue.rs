@@ -1,6 +1,6 @@
-//! What a socket holds that its other end has yet to read.
+//! What a socket or a pipe holds that has yet to be read.
 
-#![expect(unsafe_code, reason = "an ioctl that nix does not have")]
+#![expect(unsafe_code, reason = "ioctls that nix does not have")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -16,10 +16,22 @@ use nix::libc::{self, c_int};
 /// # Errors
 /// The kernel's, for what is no socket.
 pub(crate) fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut held: c_int = 0;
     // The same number as SIOCOUTQ, which libc has not for every architecture.
-    // SAFETY: the kernel writes one int, to `held`.
-    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut held) })?;
+    ask(socket, libc::TIOCOUTQ)
+}
+
+/// How many bytes can be read from this end of a pipe now (pipe(7), `FIONREAD`).
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn readable(pipe: BorrowedFd<'_>) -> io::Result<usize> {
+    ask(pipe, libc::FIONREAD)
+}
+
+fn ask(fd: BorrowedFd<'_>, what: libc::Ioctl) -> io::Result<usize> {
+    let mut held: c_int = 0;
+    // SAFETY: both of these have the kernel write one int, to `held`.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), what, &raw mut held) })?;
     // It is never negative.
     Ok(usize::try_from(held).unwrap_or(usize::MAX))
 }
@@ -67,6 +79,16 @@ mod tests {
         assert!(unread(near.as_fd()).unwrap() > 0);
         far.read_exact(&mut [0; 6]).unwrap();
         assert_eq!(unread(near.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_pipe_tells_how_many_bytes_are_in_it() {
+        let (mut read, mut write) = io::pipe().unwrap();
+        assert_eq!(readable(read.as_fd()).unwrap(), 0);
+        write.write_all(b"words").unwrap();
+        assert_eq!(readable(read.as_fd()).unwrap(), 5);
+        read.read_exact(&mut [0; 3]).unwrap();
+        assert_eq!(readable(read.as_fd()).unwrap(), 2);
     }
 
     #[test]
