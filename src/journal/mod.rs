@@ -4,7 +4,9 @@
 //! programs that were over when journald came to them; they keep identifier and user), by identifier, user and
 //! time. It knows no status: when a run is over, its caller says.
 
+pub(crate) mod aggregate;
 mod attribution;
+mod copy;
 pub(crate) mod datagram;
 mod entry;
 mod error;
@@ -15,6 +17,7 @@ mod output;
 pub(crate) mod pool;
 mod query;
 mod record;
+pub(crate) mod rotate;
 mod split;
 pub(crate) mod stream;
 
