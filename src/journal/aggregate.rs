@@ -74,7 +74,7 @@ impl Aggregate {
     }
 
     /// Ends when everything that was written before the call is in the files, or lost.
-    pub(super) async fn flushed(&self) -> oneshot::Receiver<()> {
+    pub(crate) async fn flushed(&self) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
         let _ = self.queue.send(Order::Answer(answer)).await;
         answered

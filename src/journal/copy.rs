@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +25,7 @@ pub(super) struct Copier {
 
 #[derive(Debug)]
 enum Order {
-    Write(Bytes),
+    Write(Vec<u8>),
     /// Answered when everything before it is written.
     Answer(oneshot::Sender<()>),
 }
@@ -51,7 +50,7 @@ impl Copier {
     }
 
     /// Has this written; waits where the writer is behind. Where it has given up, nothing happens.
-    pub(super) async fn write(&self, chunk: Bytes) {
+    pub(super) async fn write(&self, chunk: Vec<u8>) {
         let _ = self.queue.send(Order::Write(chunk)).await;
     }
 
@@ -118,7 +117,7 @@ mod tests {
             read.read_to_end(&mut got).unwrap();
             got
         });
-        let chunks: Vec<Bytes> = (0..64_u8).map(|byte| vec![byte; 30_000].into()).collect();
+        let chunks: Vec<_> = (0..64_u8).map(|byte| vec![byte; 30_000]).collect();
         for chunk in &chunks {
             copier.write(chunk.clone()).await;
         }
@@ -132,7 +131,7 @@ mod tests {
         let (read, write) = io::pipe().unwrap();
         let copier = Copier::start(write.into()).unwrap();
         drop(read);
-        copier.write(Bytes::from_static(b"words")).await;
+        copier.write(b"words".to_vec()).await;
         let end = timeout(SOON, copier.gave_up()).await.expect("an end");
         assert_eq!(end, io::ErrorKind::BrokenPipe);
         assert!(timeout(SOON, copier.flushed().await).await.expect("an answer").is_err());

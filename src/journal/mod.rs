@@ -4,22 +4,27 @@
 //! programs that were over when journald came to them; they keep identifier and user), by identifier, user and
 //! time. It knows no status: when a run is over, its caller says.
 
+pub(crate) mod account;
 pub(crate) mod aggregate;
 mod attribution;
 mod copy;
+mod cutter;
 pub(crate) mod datagram;
 mod entry;
 mod error;
 mod journalctl;
 mod lines;
 pub(crate) mod mark;
+mod outflow;
 mod output;
 pub(crate) mod pool;
+pub(crate) mod pump;
 mod query;
 mod record;
 pub(crate) mod rotate;
 mod split;
 pub(crate) mod stream;
+pub(crate) mod taps;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
