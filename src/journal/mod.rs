@@ -4,25 +4,39 @@
 //! programs that were over when journald came to them; they keep identifier and user), by identifier, user and
 //! time. It knows no status: when a run is over, its caller says.
 
+pub(crate) mod account;
+pub(crate) mod aggregate;
 mod attribution;
 pub(crate) mod barrier;
+mod copy;
+mod cutter;
+pub(crate) mod datagram;
+mod entry;
 mod error;
 mod journalctl;
 mod lines;
 pub(crate) mod mark;
+mod outflow;
+mod output;
 pub(crate) mod pool;
+pub(crate) mod pump;
 mod query;
 mod record;
+mod rotate;
+mod split;
 pub(crate) mod stream;
 pub(crate) mod suppressed;
 pub(crate) mod sync;
+pub(crate) mod taps;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
 pub use lines::{Line, Lines, newest};
+pub use output::{OutputEvent, OutputLine};
 pub use pool::{BUSY as STREAMS_BUSY, streams_open};
 pub use query::{LoggedRun, Query, Start, Window};
 pub use record::{BadRecord, Record};
+pub use rotate::Limits as AggregateLimits;
 pub use stream::StdStream;
 
 /// A way to read the journal.

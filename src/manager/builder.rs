@@ -116,12 +116,6 @@ impl ManagerBuilder {
     /// Outside a tokio runtime.
     pub fn build(self) -> ProcManager {
         let turns = Turns::new(self.launches_at_once);
-        ProcManager::start(
-            self.launcher,
-            turns,
-            SpecDefaults(self.defaults),
-            self.exit_records,
-            self.output,
-        )
+        ProcManager::start(self.launcher, turns, SpecDefaults(self.defaults), self.exit_records, self.output)
     }
 }

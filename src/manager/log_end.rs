@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::output::RunOutput;
 use crate::journal::barrier::{self, Barrier};
 use crate::journal::suppressed::suppressed;
-use crate::journal::{JournalError, Journalctl, LoggedRun, sync};
+use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sync};
 use crate::report::{Completeness, Report};
 
 /// How long after the end what journald dropped before is looked for: it tells with the next line that it keeps, after
@@ -23,6 +23,8 @@ enum End {
     Reached,
     /// The last of it was dropped.
     Dropped,
+    /// journald did not take lines that this process sent.
+    Lost { which: StdStream, lines: u64 },
     /// Nobody can say.
     Unknown(String),
 }
@@ -70,6 +72,10 @@ fn verdict(end: End, dropped: u64) -> Completeness {
             ),
             suppressed,
         },
+        (End::Lost { which, lines }, None) => Completeness::Incomplete {
+            why: format!("journald did not take {lines} lines of {which} in time"),
+            suppressed,
+        },
         (End::Unknown(why), None) => Completeness::Unknown { why },
     }
 }
@@ -83,9 +89,14 @@ fn reaches_journal(report: &Report) -> bool {
 
 async fn end(run: &LoggedRun, output: Option<&RunOutput>, until: Instant) -> Result<End, JournalError> {
     const BEHIND: &str = "journald is behind, and had not taken all of it in time";
-    let streams = output.map(RunOutput::own_streams).unwrap_or_default();
-    if !streams.is_empty() {
-        return Ok(match barrier::pass(run, streams, until).await? {
+    if let Some(output) = output
+        && let Err(end) = handed_on(output, until).await
+    {
+        return Ok(end);
+    }
+    let ways = output.map(|output| output.ways(&run.id)).unwrap_or_default();
+    if !ways.is_empty() {
+        return Ok(match barrier::pass(run, ways, until).await? {
             Barrier::Passed => End::Reached,
             Barrier::Dropped => End::Dropped,
             Barrier::Behind => End::Unknown(BEHIND.to_owned()),
@@ -97,6 +108,20 @@ async fn end(run: &LoggedRun, output: Option<&RunOutput>, until: Instant) -> Res
         Ok(Err(_)) => End::Unknown(why_no_barrier(output).to_owned()),
         Err(_) => End::Unknown(BEHIND.to_owned()),
     })
+}
+
+/// Waits until everything that was read here has been sent on. The error is why that is no use.
+async fn handed_on(output: &RunOutput, until: Instant) -> Result<(), End> {
+    for (which, pump) in output.pumps() {
+        if timeout_at(until, pump.handed_on()).await.is_err() {
+            return Err(End::Unknown(format!("not all of {which} was taken by those who have to take it, in time")));
+        }
+        let account = pump.account();
+        if account.journal_lost > 0 {
+            return Err(End::Lost { which, lines: account.journal_lost });
+        }
+    }
+    Ok(())
 }
 
 fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {
@@ -115,7 +140,7 @@ async fn dropped(report: &Report, end: &End) -> Result<u64, JournalError> {
     let Some(since) = report.started_at else { return Ok(0) };
     let until = match end {
         End::Unknown(_) => report.ended_at.map(|ended| ended.after(TOLD_LATER)),
-        End::Reached | End::Dropped => None,
+        End::Reached | End::Dropped | End::Lost { .. } => None,
     };
     let told = suppressed(&Journalctl::default(), since, until).await?;
     Ok(told.into_iter().map(|(_, count)| count).sum())

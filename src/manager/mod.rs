@@ -30,8 +30,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub use builder::ManagerBuilder;
-pub use captured::Captured;
 pub use bulk::{AdoptSummary, Concurrency, TerminateSummary};
+pub use captured::Captured;
 pub use error::{ReadyError, ReapError, TerminateError, WaitError};
 pub use events::{ProcEvent, ProcEvents};
 pub use handle::{ProcHandle, StatusWatch};
@@ -44,7 +44,7 @@ use crate::report::{Report, SeenProc};
 use crate::spec::{ProcSpec, ProcSpecBuilder};
 use builder::SpecDefaults;
 use message::{Command, Spawned};
-use outlets::{OutputSettings, Outlets};
+use outlets::{Outlets, OutputSettings};
 use turns::Turns;
 
 /// Starts procs and keeps hold of them. A clone is the same manager.

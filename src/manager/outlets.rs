@@ -20,9 +20,9 @@ use crate::journal::aggregate::Aggregate;
 use crate::journal::datagram::{Datagrams, SOCKET};
 use crate::journal::pool::{Pool, Room};
 use crate::journal::pump::Pump;
+use crate::journal::stream::{OwnedStream, STREAM_SOCKET};
 use crate::journal::taps::{CopyTo, JournalTap, Taps};
 use crate::journal::{OutputEvent, StdStream};
-use crate::journal::stream::{OwnedStream, STREAM_SOCKET};
 use crate::launcher::{LaunchError, Stream, StreamKinds, Streams};
 use crate::spec::{Input, Lifetime, Output, ProcSpec, defaults};
 use crate::unit::syslog_identifier;
@@ -259,7 +259,8 @@ impl Outlets {
         match output {
             Output::Tee | Output::Capture { journal: true } => true,
             Output::Journal | Output::Capture { journal: false } => {
-                let (forward, gather) = (self.forward_for(spec).is_some(), self.aggregate_for(spec).is_some());
+                let (forward, gather) =
+                    (self.forward_for(spec).is_some(), self.aggregate_for(spec).is_some());
                 spec.lifetime() == Lifetime::Attached && (forward || gather)
             }
             Output::Null | Output::Inherit | Output::File(_) | Output::Fd(_) => false,
@@ -303,12 +304,16 @@ impl Outlets {
     }
 
     fn datagrams(&self, spec: &ProcSpec, kept: &mut RunOutput) -> Option<JournalTap> {
-        let opened = self.datagrams.get().map_or_else(|| Datagrams::open(Path::new(SOCKET)).map(Arc::new), |known| Ok(Arc::clone(known)));
+        let opened = self
+            .datagrams
+            .get()
+            .map_or_else(|| Datagrams::open(Path::new(SOCKET)).map(Arc::new), |known| Ok(Arc::clone(known)));
         match opened {
             Ok(datagrams) => {
                 let _ = self.datagrams.set(Arc::clone(&datagrams));
                 kept.reach_journal_by(&datagrams);
-                let unit = (self.kinds == StreamKinds::DescriptorsOrJournal).then(|| UnitName::for_proc(spec.id()).to_string());
+                let unit = (self.kinds == StreamKinds::DescriptorsOrJournal)
+                    .then(|| UnitName::for_proc(spec.id()).to_string());
                 Some(JournalTap { datagrams, identifier: syslog_identifier(spec.id()), unit })
             }
             Err(error) => {

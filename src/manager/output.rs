@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 use super::captured::Captured;
-use crate::id::InvocationId;
+use crate::id::{InvocationId, ProcId};
 use crate::journal::StdStream;
+use crate::journal::barrier::Way;
 use crate::journal::datagram::Datagrams;
 use crate::journal::pool::Lease;
 use crate::journal::pump::Pump;
 use crate::journal::stream::OwnedStream;
 use crate::report::OutputReport;
 use crate::spec::{Output, Stdio};
+use crate::unit::syslog_identifier;
 
 /// The output of a proc, from when it is launched on.
 pub(super) type Slot = Arc<OnceLock<RunOutput>>;
@@ -119,8 +121,17 @@ impl RunOutput {
         }
     }
 
-    pub(super) fn datagrams(&self) -> Option<&Arc<Datagrams>> {
-        self.datagrams.as_ref()
+    /// The ways by which it reaches the journal, as long as they are open here.
+    pub(super) fn ways(&self, id: &ProcId) -> Vec<Way> {
+        let mut ways: Vec<_> = self.own_streams().into_iter().map(Way::Stream).collect();
+        if let Some(datagrams) = &self.datagrams {
+            let way = |(stream, _)| {
+                let (datagrams, identifier) = (Arc::clone(datagrams), syslog_identifier(id));
+                Way::Datagrams { datagrams, identifier, stream }
+            };
+            ways.extend(self.pumps().into_iter().map(way));
+        }
+        ways
     }
 
     /// Which run it is of.

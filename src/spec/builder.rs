@@ -164,7 +164,6 @@ impl ProcSpecBuilder {
     }
 
     /// Whether its lines go to the files of a manager that gathers them; they do otherwise.
-    #[must_use]
     pub fn aggregate(mut self, aggregate: bool) -> Self {
         self.aggregate = aggregate;
         self
@@ -172,7 +171,6 @@ impl ProcSpecBuilder {
 
     /// Gives the proc this terminal in place of all three streams, and as its controlling one: the path of a device, such
     /// as the slave of a pair made by openpty(3).
-    #[must_use]
     pub fn terminal(mut self, path: impl Into<String>) -> Self {
         self.stdio.terminal = Some(path.into());
         self
