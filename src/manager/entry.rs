@@ -106,6 +106,8 @@ pub(super) struct Entry {
     pub(super) next: NextRun,
     /// What was told of it before it was known what it is.
     pub(super) early: Vec<Fact>,
+    /// Facts from the end of its main process on, while its last words are waited for.
+    pub(super) held_back: Option<Vec<Fact>>,
     /// When the task's timer is set for this entry.
     pub(super) scheduled: Option<Instant>,
     /// Whether its caller went away during the launch, so that nobody will ever ask for it.
@@ -147,6 +149,7 @@ impl Entry {
             limit_at: None,
             next: NextRun::default(),
             early: Vec::new(),
+            held_back: None,
             scheduled: None,
             abandoned: false,
             adopted: false,

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use super::error::TerminateError;
 use super::handle::ProcHandle;
 use super::monitor::{MonitorError, Slot};
-use super::output::RunOutput;
 use super::turns::Turn;
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, Adopted, DeliverError, LaunchError, Launched, RunKey, Streams, Target};
@@ -71,11 +70,9 @@ pub(super) enum Command {
     Reap { key: RunKey, reply: oneshot::Sender<()> },
 }
 
-/// A run that was begun, and its output.
+/// A run that was begun.
 pub(super) struct Begun {
     pub(super) launched: Launched,
-    /// What is new of its output.
-    pub(super) output: Option<RunOutput>,
     /// Its streams.
     pub(super) streams: Streams,
 }
@@ -98,6 +95,8 @@ pub(super) enum Outcome {
     StopDelivered { key: RunKey, result: Result<(), DeliverError> },
     /// The delivery of SIGKILL.
     KillDelivered { key: RunKey, result: Result<(), DeliverError> },
+    /// What a proc whose end is known wrote last.
+    LastWords { key: RunKey, tail: Vec<String> },
     /// The processes left when the ladder, or what ends leftovers, gave up.
     Survivors { key: RunKey, pids: Vec<u32> },
     /// What an adopted proc left stays until somebody asks for its end.

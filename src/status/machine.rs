@@ -176,6 +176,8 @@ pub struct Machine {
     stop_delivered: bool,
     tree: Tree,
     moves: u64,
+    /// What an exit carries of its last lines.
+    stderr_tail: Vec<String>,
 }
 
 impl Default for Machine {
@@ -200,6 +202,7 @@ impl Machine {
             stop_delivered: false,
             tree: Tree::Maybe,
             moves: 0,
+            stderr_tail: Vec::new(),
         }
     }
 
@@ -252,6 +255,18 @@ impl Machine {
     /// The exact end, once it is known.
     pub const fn ended(&self) -> Option<&Ended> {
         self.run.ended.as_ref()
+    }
+
+    /// Whether it would be over for good by this.
+    pub fn would_end(&self, event: Event, now: Timestamp) -> bool {
+        let mut next = self.clone();
+        next.step(event, now);
+        next.status.is_exit()
+    }
+
+    /// What the proc last wrote to standard error, for an exit that follows.
+    pub fn last_words(&mut self, stderr_tail: Vec<String>) {
+        self.stderr_tail = stderr_tail;
     }
 
     /// Whether nothing of the proc is left.
@@ -400,7 +415,10 @@ impl Machine {
             return Step::Stayed;
         }
         self.policy.ended_between_runs = self.is_between_runs();
-        let status = ProcStatus::from_exit(ended.exit);
+        let mut status = ProcStatus::from_exit(ended.exit);
+        if let ProcStatus::Stopped { stderr_tail, .. } = &mut status {
+            *stderr_tail = std::mem::take(&mut self.stderr_tail);
+        }
         self.run.take_end(ended);
         self.move_to(status, Cause::Exit, now)
     }

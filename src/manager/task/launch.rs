@@ -73,15 +73,21 @@ impl Task {
     ) {
         let (launcher, outcomes) = (Arc::clone(&self.launcher), self.outcomes.0.clone());
         let outlets = Arc::clone(&self.outlets);
+        let output = self.entries.get(&facts.key).map(|entry| Arc::clone(&entry.output)).unwrap_or_default();
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
             let launch = async {
-                let (streams, output) = match streams {
-                    Some(streams) => (streams, None),
-                    None => outlets.open(&spec).await.map(|(streams, output)| (streams, Some(output)))?,
+                let streams = match streams {
+                    Some(streams) => streams,
+                    None => {
+                        let (streams, opened) = outlets.open(&spec).await?;
+                        // Before any fact of it.
+                        let _ = output.set(opened);
+                        streams
+                    }
                 };
                 let launched = launcher.launch(*spec, streams.clone(), facts).await?;
-                Ok(Begun { launched, output, streams })
+                Ok(Begun { launched, streams })
             };
             let result = turn.spend_on(launch).await;
             if let Err(SendError(
@@ -96,7 +102,7 @@ impl Task {
 
     pub(super) fn on_launched(&mut self, key: RunKey, result: Result<Begun, LaunchError>) {
         let Some(reply) = self.launching.remove(&key) else { return };
-        let Begun { launched, output, streams } = match result {
+        let Begun { launched, streams } = match result {
             Ok(begun) => begun,
             Err(error) => {
                 self.withdraw(key);
@@ -106,10 +112,9 @@ impl Task {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.hold = Hold::Held(Arc::from(launched.run));
         entry.notes = launched.notes;
-        if let Some(output) = output {
+        if let Some(output) = entry.output.get() {
             entry.notes.extend_from_slice(output.notes());
             output.name_run(entry.machine.run());
-            let _ = entry.output.set(output);
         }
         entry.next.streams = entry.next.spec.is_some().then_some(streams);
         if launched.tells_ready {

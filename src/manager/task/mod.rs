@@ -8,6 +8,7 @@ mod launch;
 mod monitors;
 mod restart;
 mod settle;
+mod words;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::pending;
@@ -211,7 +212,7 @@ impl Task {
         self.handle(*key)
     }
 
-    fn on_fact(&mut self, fact: Fact) {
+    fn take_fact(&mut self, fact: Fact) {
         let Some(entry) = self.entries.get_mut(&fact.key) else { return };
         // What a picture says depends on the unit's restart policy, which comes with the answer.
         if self.adopting.contains_key(&fact.key) {
@@ -255,6 +256,7 @@ impl Task {
             Outcome::Adopted { key, result } => self.on_adopted(key, result),
             Outcome::StopDelivered { key, result } => self.on_delivered(key, result, Rung::Stop),
             Outcome::KillDelivered { key, result } => self.on_delivered(key, result, Rung::Kill),
+            Outcome::LastWords { key, tail } => self.on_last_words(key, tail),
             Outcome::Survivors { key, pids } => self.on_survivors(key, &pids),
             Outcome::LeftStays { key } => self.on_left_stays(key),
             Outcome::Settled { key, details } => self.on_settled(key, details),
