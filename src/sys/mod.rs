@@ -19,6 +19,7 @@ pub mod program;
 pub(crate) mod signals;
 #[cfg(feature = "native")]
 pub(crate) mod strings;
+pub mod terminal;
 pub mod token;
 #[cfg(feature = "native")]
 pub(crate) mod wait;

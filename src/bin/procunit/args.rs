@@ -254,6 +254,15 @@ pub(crate) struct RunArgs {
     /// Leave it running, print its name alone, and come back
     #[arg(short, long)]
     pub(crate) detach: bool,
+    /// Give it a terminal of its own, with the size and the modes of this one
+    ///
+    /// It is its controlling terminal, so that shells and editors work: Ctrl-C and Ctrl-Z are for what runs in there, and ^]
+    /// three times within a second stops it. What it writes is shown here alone and is not in the journal. Where stdin is
+    /// not a terminal, it is typed, and its end is Ctrl-D; where stdout is not, it gets what a terminal would, lines
+    /// that end in CR LF. However this command ends, its own terminal is as it was, unless SIGKILL ends it: then
+    /// `stty sane` helps.
+    #[arg(short = 't', long, conflicts_with = "detach")]
+    pub(crate) pty: bool,
     /// Its name; without one, the program's name and a short random part
     #[arg(short, long)]
     pub(crate) name: Option<String>,
@@ -263,7 +272,7 @@ pub(crate) struct RunArgs {
     /// Read environment variables from a file of K=V lines
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// Start from PATH, HOME, USER, LANG and XDG_RUNTIME_DIR instead of this command's environment
+    /// Start from PATH, HOME, USER, LANG, XDG_RUNTIME_DIR and, with -t, TERM instead of this command's environment
     #[arg(long)]
     pub(crate) clean_env: bool,
     /// Its working directory [default: this command's]
