@@ -155,7 +155,6 @@ impl ProcSpecBuilder {
 
     /// Gives the proc this terminal in place of all three streams, and as its controlling one: the path of a device, such
     /// as the slave of a pair made by openpty(3).
-    #[must_use]
     pub fn terminal(mut self, path: impl Into<String>) -> Self {
         self.stdio.terminal = Some(path.into());
         self

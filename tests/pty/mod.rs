@@ -148,6 +148,15 @@ impl Outer {
         code
     }
 
+    /// Closes it, and waits for the end of the command.
+    #[track_caller]
+    pub(crate) fn close(self) -> i32 {
+        let mut outer = self;
+        let null = || File::open("/dev/null").expect("/dev/null");
+        (outer.theirs, outer.ours) = (null(), null());
+        end_of(&mut outer.child)
+    }
+
     #[track_caller]
     fn ended(&mut self) -> i32 {
         let deadline = Instant::now() + BOUND;

@@ -250,6 +250,7 @@ pub(crate) enum Awaited {
 /// With -o json, the exit report is printed on stderr as one line of JSON whatever the end was; with -d, the name, unit,
 /// run and pid are printed on stdout as one line of JSON in place of the name alone.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are independent of each other")]
 pub(crate) struct RunArgs {
     /// Leave it running, print its name alone, and come back
     #[arg(short, long)]
@@ -259,8 +260,8 @@ pub(crate) struct RunArgs {
     /// It is its controlling terminal, so that shells and editors work: Ctrl-C and Ctrl-Z are for what runs in there, and ^]
     /// three times within a second stops it. What it writes is shown here alone and is not in the journal. Where stdin is
     /// not a terminal, it is typed, and its end is Ctrl-D; where stdout is not, it gets what a terminal would, lines
-    /// that end in CR LF. However this command ends, its own terminal is as it was, unless SIGKILL ends it: then
-    /// `stty sane` helps.
+    /// that end in CR LF. However this command ends, its own terminal is as it was; only where it has no moment left for that
+    /// (SIGKILL), `stty sane` helps. Interactive shells ignore TERM: --stop-signal HUP ends them without delay.
     #[arg(short = 't', long, conflicts_with = "detach")]
     pub(crate) pty: bool,
     /// Its name; without one, the program's name and a short random part

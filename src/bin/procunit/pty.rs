@@ -15,13 +15,15 @@ use nix::libc;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::raise;
 use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+use procunit::signal::Signal;
 use procunit::sys::terminal::WindowSize;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::pty_bytes::Copying;
 use crate::tty::Modes;
-use crate::wishes::{Wishes, came, heard};
+use crate::wishes::{Wish, Wishes, came, heard};
 
 /// What it has where this command is on no terminal, as of systemd-run: programs divide by it.
 const USUAL: WindowSize = WindowSize { rows: 24, columns: 80, pixels: (0, 0) };
@@ -62,8 +64,9 @@ impl Pty {
     pub(crate) fn forward(self, modes: &Arc<Modes>, wishes: &mut Wishes) -> io::Result<Forwarding> {
         let events = Events::listen()?;
         modes.make_raw()?;
-        let follower = tokio::spawn(follow(Arc::clone(&self.ours), Arc::clone(modes), events));
-        let copying = Copying::start(&self.ours, stdin().is_terminal(), &wishes.also())?;
+        let wishes = wishes.also();
+        let copying = Copying::start(&self.ours, stdin().is_terminal(), &wishes)?;
+        let follower = tokio::spawn(follow(self.ours, Arc::clone(modes), events, wishes));
         Ok(Forwarding { theirs: self.theirs, copying, end: End { follower, modes: Arc::clone(modes) } })
     }
 }
@@ -103,6 +106,7 @@ impl Drop for End {
 struct Events {
     resized: Listener,
     suspend: Option<Listener>,
+    quit: Option<Listener>,
     resumed: Listener,
 }
 
@@ -111,13 +115,19 @@ impl Events {
         Ok(Self {
             resized: signal(SignalKind::window_change())?,
             suspend: heard(SignalKind::from_raw(libc::SIGTSTP))?,
+            quit: heard(SignalKind::quit())?,
             resumed: signal(SignalKind::from_raw(libc::SIGCONT))?,
         })
     }
 }
 
 /// Keeps both terminals alike, and leaves this command's as it was while this command stands still.
-async fn follow(ours: Arc<OwnedFd>, modes: Arc<Modes>, mut events: Events) {
+async fn follow(
+    ours: Arc<OwnedFd>,
+    modes: Arc<Modes>,
+    mut events: Events,
+    wishes: mpsc::UnboundedSender<Wish>,
+) {
     loop {
         if let Ok(size) = own_size() {
             // The next change is the next occasion.
@@ -129,6 +139,11 @@ async fn follow(ours: Arc<OwnedFd>, modes: Arc<Modes>, mut events: Events) {
                 modes.restore();
                 // It comes back from this when it is resumed.
                 let _ = raise(nix::sys::signal::SIGSTOP);
+            }
+            // It would end this command at once otherwise, and leave the terminal raw.
+            () = came(&mut events.quit) => {
+                let reason = "procunit was told to quit";
+                let _ = wishes.send(Wish { signal: Signal::QUIT, reason });
             }
             // Whoever had the terminal meanwhile may have set it otherwise.
             _ = events.resumed.recv() => drop(modes.make_raw()),

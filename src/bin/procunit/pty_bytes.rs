@@ -5,7 +5,7 @@
 //! is always heard.
 
 use std::collections::VecDeque;
-use std::io::{self, PipeReader, PipeWriter, stdin, stdout};
+use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +63,8 @@ impl Copying {
         let output = Output {
             ours: Arc::clone(ours),
             shown: Arc::clone(&shown),
-            wishes: wishes.clone(),
+            // A terminal that is closed sends a signal, which may be ignored.
+            tell: (!stdout().is_terminal()).then(|| wishes.clone()),
             is_lost: false,
         };
         let input = InputWay::new(Arc::clone(ours), keys, wishes.clone());
@@ -117,7 +118,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
 struct Output {
     ours: Arc<OwnedFd>,
     shown: Arc<Shown>,
-    wishes: mpsc::UnboundedSender<Wish>,
+    /// Who hears of it when what is shown goes nowhere any more.
+    tell: Option<mpsc::UnboundedSender<Wish>>,
     is_lost: bool,
 }
 
@@ -139,7 +141,8 @@ impl Output {
         if !self.is_lost && write_all(bytes).is_err() {
             self.is_lost = true;
             let reason = "nobody reads what it writes any more";
-            let _ = self.wishes.send(Wish { signal: Signal::PIPE, reason });
+            let wish = Wish { signal: Signal::PIPE, reason };
+            let _ = self.tell.as_ref().map(|tell| tell.send(wish));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Stdin, stdin};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -30,10 +31,11 @@ impl Modes {
         Ok(tcsetattr(stdin, SetArg::TCSANOW, &raw)?)
     }
 
-    /// Puts them back, where the terminal is this command's to set: in the background it is somebody else's.
+    /// Puts them back, where the terminal is this command's to set: in the background it is somebody else's. One that is not
+    /// the controlling terminal has no background.
     pub(crate) fn restore(&self) {
         if let Some((stdin, modes)) = &self.0
-            && tcgetpgrp(stdin) == Ok(getpgrp())
+            && [Ok(getpgrp()), Err(Errno::ENOTTY)].contains(&tcgetpgrp(stdin))
         {
             // A terminal that is gone has no modes.
             let _ = without_being_stopped(|| tcsetattr(stdin, SetArg::TCSANOW, &Termios::from(*modes)));

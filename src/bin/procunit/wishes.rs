@@ -22,6 +22,7 @@ pub(crate) struct Wishes {
     terminate: Option<Listener>,
     hangup: Option<Listener>,
     others: Option<mpsc::UnboundedReceiver<Wish>>,
+    was_asked: bool,
 }
 
 impl Wishes {
@@ -35,6 +36,7 @@ impl Wishes {
             terminate: heard(SignalKind::terminate())?,
             hangup: heard(SignalKind::hangup())?,
             others: None,
+            was_asked: false,
         })
     }
 
@@ -47,6 +49,17 @@ impl Wishes {
 
     /// The next one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Wish {
+        loop {
+            let wish = self.any().await;
+            // That nobody reads it is a reason to stop it, and none to be less patient with it.
+            if !self.was_asked || wish.signal != Signal::PIPE {
+                self.was_asked = true;
+                return wish;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Wish {
         let (signal, reason) = tokio::select! {
             () = came(&mut self.interrupt) => (Signal::INT, "interrupted (Ctrl-C)"),
             () = came(&mut self.terminate) => (Signal::TERM, "procunit was terminated"),
