@@ -47,6 +47,9 @@ fn it_has_the_modes_and_the_term_of_the_terminal_though_all_else_is_clean() {
         command.env("TERM", "odd-term").env("ODD", "seen");
         let (code, said) = Outer::start(&mut command).end();
         assert_eq!((code, said.as_str()), (0, "intr = ^X\r\nodd-term\r\nclean\r\n"), "{launcher}");
+        let mut command = Outer::command(launcher, &["-q"], "env | grep ^TERM=; exit 0");
+        let (code, said) = Outer::start(command.env_remove("TERM")).end();
+        assert_eq!((code, said.as_str()), (0, ""), "{launcher}");
     }
 }
 
