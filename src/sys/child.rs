@@ -21,7 +21,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{self, Pid, getpid};
 
 use super::strings::Strings;
-use super::{descriptors, parent_death, signals};
+use super::{descriptors, parent_death, signals, terminal};
 
 /// What a child shall be.
 pub(crate) struct Image {
@@ -37,6 +37,8 @@ pub(crate) struct Image {
     pub(crate) umask: Option<u32>,
     /// Descriptors 0, 1 and 2.
     pub(crate) stdio: [Stream; 3],
+    /// Whether standard input is a terminal that becomes its controlling one.
+    pub(crate) controls_terminal: bool,
 }
 
 /// A standard stream of a child.
@@ -88,6 +90,8 @@ pub(crate) enum Step {
     Stdout,
     /// Putting standard error in place.
     Stderr,
+    /// Making standard input its controlling terminal.
+    Terminal,
     /// Marking all other descriptors to be closed.
     Descriptors,
     /// Changing to the working directory.
@@ -196,6 +200,9 @@ impl Memory<'_> {
         at(Step::Stdin, stdin.put(0, OFlag::O_RDONLY))?;
         at(Step::Stdout, stdout.put(1, OFlag::O_WRONLY))?;
         at(Step::Stderr, stderr.put(2, OFlag::O_WRONLY))?;
+        if image.controls_terminal {
+            at(Step::Terminal, terminal::control())?;
+        }
         at(Step::Descriptors, descriptors::close_on_exec(self.open_files))?;
         if let Some(cwd) = &image.cwd {
             at(Step::Cwd, unistd::chdir(CStr::as_ref(cwd)))?;

@@ -20,6 +20,7 @@ pub(crate) mod queue;
 pub(crate) mod signals;
 #[cfg(feature = "native")]
 pub(crate) mod strings;
+pub mod terminal;
 pub mod token;
 #[cfg(feature = "native")]
 pub(crate) mod wait;

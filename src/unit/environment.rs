@@ -14,6 +14,7 @@ use super::version::Feature;
 use crate::spec::{ChildEnv, Field, PER_SERVICE, ProcSpec, SpecError};
 
 const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
+const TERM: &str = "TERM";
 
 /// What a proc shall see, and what must be taken away for that.
 pub(super) struct Resolved {
@@ -40,7 +41,11 @@ pub(super) fn resolve(spec: &ProcSpec, launch: &LaunchContext) -> Resolved {
     let removed = changes.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
     let managers = launch.manager_env.iter().map(|(name, _)| name);
     let foreign = managers.filter(|name| !seen.set.contains_key(*name) && !set_by_systemd(name, launch));
-    let unset = removed.chain(foreign).cloned().collect();
+    let mut unset: BTreeSet<_> = removed.chain(foreign).cloned().collect();
+    // systemd has a word of its own for what a terminal is like (vt220) where nobody else has one.
+    if launch.streams.terminal.is_some() && !seen.set.contains_key(TERM) {
+        unset.insert(TERM.to_owned());
+    }
     Resolved { seen, unset }
 }
 

@@ -52,6 +52,7 @@ fn plan(spec: &ProcSpec, launch: &LaunchContext) -> Result<UnitPlan, SpecError> 
         stdin: !matches!(stdio.stdin, Input::Null),
         stdout: stream(&stdio.stdout),
         stderr: stream(&stdio.stderr),
+        terminal: stdio.terminal.clone(),
         ..launch.streams.clone()
     };
     super::plan(spec, &LaunchContext { streams, ..launch.clone() })
@@ -215,6 +216,28 @@ fn every_stream_has_a_setting_of_its_own() {
         "StandardInput=\"null\"\nStandardOutputFileDescriptor=fd Stdout\nStandardOutput=\"journal\"\n\
          StandardError=\"null\"\n"
     );
+}
+
+#[test]
+fn a_terminal_is_in_place_of_all_streams_and_is_what_the_caller_says_it_is() {
+    let planned = |spec: ProcSpecBuilder| {
+        let plan = plan(&spec.terminal("/dev/pts/7").build().unwrap(), &launch(257)).unwrap();
+        let is_asked = |property: &Property| {
+            property.name.starts_with("Standard")
+                || ["TTYPath", "UnsetEnvironment"].contains(&&*property.name)
+        };
+        let (asked, rest) = plan.properties.into_iter().partition::<Vec<_>, _>(is_asked);
+        (render(&asked), render(&rest))
+    };
+    let (asked, _) = planned(builder("x").env_remove("TERM"));
+    for line in [
+        "TTYPath=\"/dev/pts/7\"\nStandardInput=\"tty\"\nStandardOutput=\"tty\"\nStandardError=\"tty\"\n",
+        "\"TERM\"",
+    ] {
+        assert!(asked.contains(line), "{asked}");
+    }
+    let (asked, rest) = planned(builder("x").env("TERM", "xterm-odd"));
+    assert!(!asked.contains("TERM") && rest.contains("TERM=xterm-odd"), "{asked}{rest}");
 }
 
 #[test]

@@ -27,8 +27,13 @@ pub(crate) fn procunit(args: &[&str]) -> Ran {
 
 /// Runs any command to its end, which must come within the bound.
 pub(crate) fn run(command: &mut Command) -> Ran {
+    run_with(command.stdin(Stdio::null()))
+}
+
+/// The same, with the standard input that it has.
+pub(crate) fn run_with(command: &mut Command) -> Ran {
     let label = format!("{command:?}");
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.unwrap_or_else(|error| panic!("{label}: {error}"));
     let pid = child.id();
     let (tell, told) = mpsc::channel();

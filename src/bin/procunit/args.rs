@@ -250,10 +250,20 @@ pub(crate) enum Awaited {
 /// With -o json, the exit report is printed on stderr as one line of JSON whatever the end was; with -d, the name, unit,
 /// run and pid are printed on stdout as one line of JSON in place of the name alone.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are independent of each other")]
 pub(crate) struct RunArgs {
     /// Leave it running, print its name alone, and come back
     #[arg(short, long)]
     pub(crate) detach: bool,
+    /// Give it a terminal of its own, with the size and the modes of this one
+    ///
+    /// It is its controlling terminal, so that shells and editors work: Ctrl-C and Ctrl-Z are for what runs in there, and ^]
+    /// three times within a second stops it. What it writes is shown here alone and is not in the journal. Where stdin is
+    /// not a terminal, it is typed, and its end is Ctrl-D; where stdout is not, it gets what a terminal would, lines
+    /// that end in CR LF. However this command ends, its own terminal is as it was; only where it has no moment left for that
+    /// (SIGKILL), `stty sane` helps. Interactive shells ignore TERM: --stop-signal HUP ends them without delay.
+    #[arg(short = 't', long, conflicts_with = "detach")]
+    pub(crate) pty: bool,
     /// Its name; without one, the program's name and a short random part
     #[arg(short, long)]
     pub(crate) name: Option<String>,
@@ -263,7 +273,7 @@ pub(crate) struct RunArgs {
     /// Read environment variables from a file of K=V lines
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// Start from PATH, HOME, USER, LANG and XDG_RUNTIME_DIR instead of this command's environment
+    /// Start from PATH, HOME, USER, LANG, XDG_RUNTIME_DIR and, with -t, TERM instead of this command's environment
     #[arg(long)]
     pub(crate) clean_env: bool,
     /// Its working directory [default: this command's]

@@ -14,6 +14,8 @@ mod log_lines;
 mod logs;
 mod man;
 mod ps;
+mod pty;
+mod pty_bytes;
 mod retention;
 mod rm;
 mod run;

@@ -1,9 +1,11 @@
 //! `procunit run`.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal as _, stdin};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use procunit::ProcHandle;
@@ -15,6 +17,7 @@ use procunit::sys::token::token;
 use serde::Serialize;
 
 use crate::args::{Global, RunArgs};
+use crate::pty::Pty;
 use crate::tty::Modes;
 use crate::wishes::{Wish, Wishes};
 use crate::{connect, exit, retention, show};
@@ -28,8 +31,9 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<u8> {
         Some(name) => ProcId::new(name)?,
         None => name_for(&args.command[0])?,
     };
-    let spec = spec(&id, args)?;
-    if args.detach { detached(global, spec).await } else { attached(global, args, spec).await }
+    let pty = args.pty.then(Pty::open).transpose().context("making a terminal")?;
+    let spec = spec(&id, args, pty.as_ref())?;
+    if args.detach { detached(global, spec).await } else { attached(global, args, spec, pty).await }
 }
 
 async fn detached(global: &Global, spec: ProcSpec) -> anyhow::Result<u8> {
@@ -45,21 +49,30 @@ async fn detached(global: &Global, spec: ProcSpec) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec) -> anyhow::Result<u8> {
+async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec, pty: Option<Pty>) -> anyhow::Result<u8> {
     // Before anything else: a signal that comes in the middle must not leave anything behind.
     let mut wishes = Wishes::listen().context("listening for signals")?;
     let manager = tokio::select! {
         manager = connect::for_attached(global) => manager?,
         wish = wishes.next() => return Ok(given_up(wish, "before the launch; nothing was started")),
     };
-    let modes = Modes::keep();
+    let modes = Arc::new(Modes::keep());
     let (handle, wish) = match launched(manager.spawn(spec), &mut wishes).await {
         Ok(launched) => launched?,
         Err(wish) => return Ok(given_up(wish, "twice during the launch; what was started of it ends now")),
     };
     modes.restore();
     tell_notes(global, &handle);
-    let status = until_over(&handle, wish, &mut wishes).await?;
+    let status = match pty {
+        None => until_over(&handle, wish, &mut wishes).await?,
+        Some(pty) => {
+            tell_of_the_way_out(global);
+            let forwarding = pty.forward(&modes, &mut wishes).context("taking the terminal")?;
+            let status = until_over(&handle, wish, &mut wishes).await?;
+            forwarding.finish(&mut wishes).await;
+            status
+        }
+    };
     let code = exit::code_of_status(&status);
     if code == 0 && args.timeout.is_none() && !global.wants_json() {
         return Ok(0);
@@ -98,6 +111,13 @@ fn tell_notes(global: &Global, handle: &ProcHandle) {
         for note in handle.notes() {
             show::say(format_args!("procunit: {note}"));
         }
+    }
+}
+
+/// Every other key is the proc's.
+fn tell_of_the_way_out(global: &Global) {
+    if !global.quiet && stdin().is_terminal() {
+        show::say("procunit: ^] three times within a second stops it");
     }
 }
 
@@ -160,7 +180,7 @@ fn over(
     }
 }
 
-fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
+fn spec(id: &ProcId, args: &RunArgs, pty: Option<&Pty>) -> anyhow::Result<ProcSpec> {
     let mut spec = ProcSpec::builder(id.clone(), &args.command[0]).args(&args.command[1..]);
     spec = environment(spec, args)?;
     if let Some(arg0) = &args.arg0 {
@@ -183,7 +203,7 @@ fn spec(id: &ProcId, args: &RunArgs) -> anyhow::Result<ProcSpec> {
     for (name, value) in &args.property {
         spec = spec.property(name, value);
     }
-    Ok(stdio(stopping(spec, args), args).build()?)
+    Ok(stdio(stopping(spec, args), args, pty).build()?)
 }
 
 fn restart(args: &RunArgs) -> anyhow::Result<Option<RestartPolicy>> {
@@ -216,8 +236,10 @@ fn stopping(mut spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
     spec.stop_timeout(timeout).backstop(backstop)
 }
 
-fn stdio(spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
-    if args.detach {
+fn stdio(spec: ProcSpecBuilder, args: &RunArgs, pty: Option<&Pty>) -> ProcSpecBuilder {
+    if let Some(pty) = pty {
+        spec.terminal(pty.path())
+    } else if args.detach {
         spec.lifetime(Lifetime::Detached).stdin(Input::Null).stdout(Output::Journal).stderr(Output::Journal)
     } else {
         spec.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
@@ -226,6 +248,10 @@ fn stdio(spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
 
 fn environment(spec: ProcSpecBuilder, args: &RunArgs) -> anyhow::Result<ProcSpecBuilder> {
     let mut spec = spec.clean_env(args.clean_env);
+    // Its terminal is shown on this one.
+    if let Some(term) = std::env::var_os("TERM").filter(|_| args.pty) {
+        spec = spec.env("TERM", term);
+    }
     for file in &args.env_file {
         for (name, value) in read_env_file(file)? {
             spec = spec.env(name, value);

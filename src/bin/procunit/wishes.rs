@@ -1,14 +1,15 @@
-//! Signals that ask `procunit run` to stop what it runs.
+//! What asks `procunit run` to stop what it runs: signals, and what a terminal of its making hears.
 //!
-//! One that was ignored when this command started stays so, as a plain child would leave it: that is how `nohup` and
+//! A signal that was ignored when this command started stays so, as a plain child would leave it: that is how `nohup` and
 //! `trap '' INT` work, and what a shell without job control does to SIGINT of what it starts with `&`.
 
 use std::io;
 
 use procunit::signal::Signal;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use tokio::sync::mpsc;
 
-/// What asked this command to stop what it runs.
+/// What asked this command to stop what it runs, as a signal would have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish {
     pub(crate) signal: Signal,
@@ -20,6 +21,8 @@ pub(crate) struct Wishes {
     interrupt: Option<Listener>,
     terminate: Option<Listener>,
     hangup: Option<Listener>,
+    others: Option<mpsc::UnboundedReceiver<Wish>>,
+    was_asked: bool,
 }
 
 impl Wishes {
@@ -28,37 +31,73 @@ impl Wishes {
     /// # Errors
     /// The kernel's.
     pub(crate) fn listen() -> io::Result<Self> {
-        let ignored = ignored(&std::fs::read_to_string("/proc/self/status")?);
-        let unless_ignored = |what: Signal, kind| {
-            let is_ignored = ignored & (1 << (what.number() - 1)) != 0;
-            if is_ignored { Ok(None) } else { signal(kind).map(Some) }
-        };
         Ok(Self {
-            interrupt: unless_ignored(Signal::INT, SignalKind::interrupt())?,
-            terminate: unless_ignored(Signal::TERM, SignalKind::terminate())?,
-            hangup: unless_ignored(Signal::HUP, SignalKind::hangup())?,
+            interrupt: heard(SignalKind::interrupt())?,
+            terminate: heard(SignalKind::terminate())?,
+            hangup: heard(SignalKind::hangup())?,
+            others: None,
+            was_asked: false,
         })
+    }
+
+    /// Takes those that are sent here as well, in place of earlier ones.
+    pub(crate) fn also(&mut self) -> mpsc::UnboundedSender<Wish> {
+        let (to, others) = mpsc::unbounded_channel();
+        self.others = Some(others);
+        to
     }
 
     /// The next one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Wish {
+        loop {
+            let wish = self.any().await;
+            // That nobody reads it is a reason to stop it, and none to be less patient with it.
+            if !self.was_asked || wish.signal != Signal::PIPE {
+                self.was_asked = true;
+                return wish;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Wish {
         let (signal, reason) = tokio::select! {
             () = came(&mut self.interrupt) => (Signal::INT, "interrupted (Ctrl-C)"),
             () = came(&mut self.terminate) => (Signal::TERM, "procunit was terminated"),
             () = came(&mut self.hangup) => (Signal::HUP, "the terminal was closed"),
+            wish = sent(&mut self.others) => return wish,
         };
         Wish { signal, reason }
     }
 }
 
+/// What hears of this signal; `None` where it is ignored.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn heard(kind: SignalKind) -> io::Result<Option<Listener>> {
+    let ignored = ignored(&std::fs::read_to_string("/proc/self/status")?);
+    let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;
+    if is_ignored { Ok(None) } else { signal(kind).map(Some) }
+}
+
 /// When it came; never for one that is ignored.
-async fn came(listener: &mut Option<Listener>) {
+pub(crate) async fn came(listener: &mut Option<Listener>) {
     match listener {
         Some(listener) => {
             listener.recv().await;
         }
         None => std::future::pending().await,
     }
+}
+
+/// The next one; never where nobody sends any.
+async fn sent(others: &mut Option<mpsc::UnboundedReceiver<Wish>>) -> Wish {
+    if let Some(others) = others
+        && let Some(wish) = others.recv().await
+    {
+        return wish;
+    }
+    std::future::pending().await
 }
 
 /// The signals that a process ignores, one bit each from signal 1 on (proc_pid_status(5)).

@@ -35,8 +35,10 @@ pub(super) async fn launch(
     ChildEnv::check_count_of(environment.count())?;
     let notes = notes(spec, &environment);
     let run = name_run(spec, &mut environment).map_err(nul)?;
-    let (journal_stream, stdio) = (streams.journal_stream.clone(), streams::place(spec.id(), streams)?);
+    let (journal_stream, controls_terminal) = (streams.journal_stream.clone(), streams.terminal.is_some());
+    let stdio = streams::place(spec.id(), streams)?;
     let image = image(spec, &resolved, environment, (journal_stream, stdio)).map_err(nul)?;
+    let image = Image { controls_terminal, ..image };
     let sweep = Sweep { signal: spec.stop().signal, backstop: spec.stop().backstop };
     let tree = spawner.start_child(image, (run, facts), sweep).await.map_err(|refused| {
         // In the words that every launcher has for it, where it is the program that the kernel refused.
@@ -103,6 +105,7 @@ fn image(
         cwd: resolved.cwd.as_deref().map(CString::new).transpose()?,
         umask: spec.umask(),
         stdio,
+        controls_terminal: false,
     })
 }
 
@@ -129,7 +132,8 @@ fn setup_step(step: Step) -> Option<SetupStep> {
     let status = match step {
         Step::ParentDeath => return None,
         Step::Session => 220,
-        Step::Stdin => 208,
+        // As of systemd, which makes it the controlling one while it opens it (`setup_input`, execute.c).
+        Step::Stdin | Step::Terminal => 208,
         Step::Stdout => 209,
         Step::Stderr => 222,
         Step::Descriptors => 202,

@@ -224,6 +224,7 @@ mod tests {
             cwd: None,
             umask: None,
             stdio: [Stream::Null, Stream::Null, Stream::Null],
+            controls_terminal: false,
         }
     }
 

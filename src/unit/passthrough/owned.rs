@@ -55,6 +55,6 @@ const OWNED: [(&[&str], &str); 17] = [
     (&["SyslogIdentifier", "Description"], "they carry the proc's name: use -n NAME"),
     (
         &["TTYPath", "TTYReset", "TTYVHangup", "TTYVTDisallocate"],
-        "procunit offers no terminal of its own, and passes on the one it has",
+        "use -t for a terminal of its own; what it is like is taken from this one",
     ),
 ];

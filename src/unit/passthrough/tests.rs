@@ -154,7 +154,7 @@ fn what_the_contract_owns_is_refused_with_the_flag_to_use() {
         ("StartLimitBurst", "--restart"),
         ("StartLimitIntervalSec", "--restart"),
         ("SuccessExitStatus", "told as it is"),
-        ("TTYPath", "no terminal"),
+        ("TTYPath", "use -t"),
         ("WorkingDirectory", "-C DIR"),
         ("StandardOutputFileToAppend", "redirect"),
         ("Slice", "lives"),
