@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -31,7 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A socket of this process's that journald reads, for everyone who has something to send.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
-    socket: AsyncFd<UnixDatagram>,
+    socket: UnixDatagram,
+    /// A duplicate that the runtime waits by.
+    room: tokio::net::UnixDatagram,
     path: PathBuf,
     patience: Duration,
     /// One sends at a time, in the order in which they came.
@@ -63,14 +64,14 @@ impl Datagrams {
         Self::with_patience(path, PATIENCE)
     }
 
-    fn with_patience(path: &Path, patience: Duration) -> io::Result<Self> {
+    pub(super) fn with_patience(path: &Path, patience: Duration) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         socket.connect(path)?;
         // Its buffer holds more than one entry of the longest line as every kernel has it by default (208 KiB).
-        let socket = AsyncFd::with_interest(socket, Interest::WRITABLE)?;
+        let room = tokio::net::UnixDatagram::from_std(socket.try_clone()?)?;
         let turn = Mutex::new(Turn { connected: true, given_up: false });
-        Ok(Self { socket, path: path.to_owned(), patience, turn })
+        Ok(Self { socket, room, path: path.to_owned(), patience, turn })
     }
 
     /// Sends an entry; waits for room. Dropped, it has sent all of it or nothing.
@@ -124,12 +125,11 @@ impl Datagrams {
     }
 
     fn try_send(&self, turn: &mut Turn, entry: &[u8]) -> io::Result<()> {
-        let socket = self.socket.get_ref();
         if !turn.connected {
-            socket.connect(&self.path)?;
+            self.socket.connect(&self.path)?;
             turn.connected = true;
         }
-        let sent = socket.send(entry).map(drop);
+        let sent = self.socket.send(entry).map(drop);
         // Its end of the socket is gone for good; where it is back there is another.
         turn.connected = stands(&sent);
         sent
@@ -145,8 +145,8 @@ impl Datagrams {
     ) -> io::Result<()> {
         let wait = LOOK_EVERY.min(give_up.saturating_duration_since(Instant::now()));
         if error.kind() == io::ErrorKind::WouldBlock {
-            let room = self.socket.async_io(Interest::WRITABLE, |socket| socket.send(entry).map(drop));
-            if let Ok(sent) = timeout(wait, room).await {
+            let send = || self.socket.send(entry).map(drop);
+            if let Ok(sent) = timeout(wait, self.room.async_io(Interest::WRITABLE, send)).await {
                 turn.connected = stands(&sent);
                 return sent;
             }
@@ -220,7 +220,7 @@ mod tests {
         let id = ProcId::new("x".repeat(ProcId::MAX_LEN)).unwrap();
         let mut longest = Entry::default();
         longest.named(id.as_str(), 6, &id);
-        longest.line(None, &[0xff; LINE_MAX], true);
+        longest.line(None, &vec![0xff; LINE_MAX], true);
         datagrams.send(&longest).await.unwrap();
         assert!(datagrams.unread().unwrap());
         assert_eq!(received(&journald).last().unwrap().1.len(), LINE_MAX);
