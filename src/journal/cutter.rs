@@ -49,7 +49,7 @@ impl Cutter {
         let (mut lines, mut count) = (Vec::new(), 0);
         while let Some(piece) = self.splitter.next(&mut chunk) {
             if count >= skip {
-                lines.push(self.line(piece, at, run));
+                lines.push(self.line(&piece, at, run));
             }
             count += 1;
         }
@@ -59,10 +59,10 @@ impl Cutter {
     /// What has begun of a line, as one.
     pub(super) fn rest(&mut self) -> Option<OutputLine> {
         let (at, run) = (Timestamp::from(SystemTime::now()), *self.run.borrow());
-        self.splitter.rest().map(|piece| self.line(piece, at, run))
+        self.splitter.rest().map(|piece| self.line(&piece, at, run))
     }
 
-    fn line(&self, piece: Piece<'_>, at: Timestamp, run: Option<InvocationId>) -> OutputLine {
+    fn line(&self, piece: &Piece<'_>, at: Timestamp, run: Option<InvocationId>) -> OutputLine {
         OutputLine {
             id: self.id.clone(),
             rank: self.rank,

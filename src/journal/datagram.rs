@@ -6,11 +6,11 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::UnixDatagram;
+use tokio::io::Interest;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -31,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Datagrams {
     socket: UnixDatagram,
+    /// A duplicate that the runtime waits by.
+    room: tokio::net::UnixDatagram,
     path: PathBuf,
     patience: Duration,
     /// One sends at a time, in the order in which they came.
@@ -62,14 +64,14 @@ impl Datagrams {
         Self::with_patience(path, PATIENCE)
     }
 
-    fn with_patience(path: &Path, patience: Duration) -> io::Result<Self> {
-        let socket = net::UnixDatagram::unbound()?;
+    pub(super) fn with_patience(path: &Path, patience: Duration) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         socket.connect(path)?;
         // Its buffer holds more than one entry of the longest line as every kernel has it by default (208 KiB).
-        let socket = UnixDatagram::from_std(socket)?;
+        let room = tokio::net::UnixDatagram::from_std(socket.try_clone()?)?;
         let turn = Mutex::new(Turn { connected: true, given_up: false });
-        Ok(Self { socket, path: path.to_owned(), patience, turn })
+        Ok(Self { socket, room, path: path.to_owned(), patience, turn })
     }
 
     /// Sends an entry; waits for room. Dropped, it has sent all of it or nothing.
@@ -123,12 +125,11 @@ impl Datagrams {
     }
 
     fn try_send(&self, turn: &mut Turn, entry: &[u8]) -> io::Result<()> {
-        let socket = &self.socket;
         if !turn.connected {
-            socket.connect(&self.path)?;
+            self.socket.connect(&self.path)?;
             turn.connected = true;
         }
-        let sent = socket.try_send(entry).map(drop);
+        let sent = self.socket.send(entry).map(drop);
         // Its end of the socket is gone for good; where it is back there is another.
         turn.connected = stands(&sent);
         sent
@@ -144,7 +145,8 @@ impl Datagrams {
     ) -> io::Result<()> {
         let wait = LOOK_EVERY.min(give_up.saturating_duration_since(Instant::now()));
         if error.kind() == io::ErrorKind::WouldBlock {
-            if let Ok(sent) = timeout(wait, self.socket.send(entry)).await.map(|sent| sent.map(drop)) {
+            let send = || self.socket.send(entry).map(drop);
+            if let Ok(sent) = timeout(wait, self.room.async_io(Interest::WRITABLE, send)).await {
                 turn.connected = stands(&sent);
                 return sent;
             }
@@ -193,7 +195,7 @@ mod tests {
         entry
     }
 
-    fn received(journald: &net::UnixDatagram) -> Vec<(String, Vec<u8>)> {
+    fn received(journald: &UnixDatagram) -> Vec<(String, Vec<u8>)> {
         let mut buffer = vec![0; 128 * 1024];
         let len = journald.recv(&mut buffer).unwrap();
         fields(&buffer[..len])
@@ -212,13 +214,13 @@ mod tests {
     async fn the_longest_line_of_the_longest_id_is_sent_and_counted_as_unread_until_it_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let journald = net::UnixDatagram::bind(&path).unwrap();
+        let journald = UnixDatagram::bind(&path).unwrap();
         let datagrams = Datagrams::open(&path).unwrap();
         assert!(!datagrams.unread().unwrap());
         let id = ProcId::new("x".repeat(ProcId::MAX_LEN)).unwrap();
         let mut longest = Entry::default();
         longest.named(id.as_str(), 6, &id);
-        longest.line(None, &[0xff; LINE_MAX], true);
+        longest.line(None, &vec![0xff; LINE_MAX], true);
         datagrams.send(&longest).await.unwrap();
         assert!(datagrams.unread().unwrap());
         assert_eq!(received(&journald).last().unwrap().1.len(), LINE_MAX);
@@ -229,7 +231,7 @@ mod tests {
     async fn a_mark_is_an_entry_of_its_proc_that_readers_know() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let journald = net::UnixDatagram::bind(&path).unwrap();
+        let journald = UnixDatagram::bind(&path).unwrap();
         let datagrams = Datagrams::open(&path).unwrap();
         datagrams.mark("web", 3, &ProcId::new("web").unwrap(), TOKEN).await.unwrap();
         let told = received(&journald);
@@ -241,7 +243,7 @@ mod tests {
     async fn what_a_journald_that_reads_nothing_has_no_room_for_is_given_up_once_and_then_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let journald = net::UnixDatagram::bind(&path).unwrap();
+        let journald = UnixDatagram::bind(&path).unwrap();
         let datagrams = Datagrams::with_patience(&path, SHORT).unwrap();
         let start = Instant::now();
         let taken = fill(&datagrams).await;
@@ -259,7 +261,7 @@ mod tests {
     async fn a_journald_that_reads_late_gets_everything_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let journald = net::UnixDatagram::bind(&path).unwrap();
+        let journald = UnixDatagram::bind(&path).unwrap();
         let datagrams = Datagrams::open(&path).unwrap();
         let reader = std::thread::spawn(move || {
             std::thread::sleep(SHORT);
@@ -277,14 +279,14 @@ mod tests {
     async fn a_journald_that_starts_anew_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let journald = net::UnixDatagram::bind(&path).unwrap();
+        let journald = UnixDatagram::bind(&path).unwrap();
         let datagrams = Datagrams::open(&path).unwrap();
         datagrams.send(&entry(b"before")).await.unwrap();
         drop(journald);
         std::fs::remove_file(&path).unwrap();
         let again = std::thread::spawn(move || {
             std::thread::sleep(SHORT);
-            let journald = net::UnixDatagram::bind(&path).unwrap();
+            let journald = UnixDatagram::bind(&path).unwrap();
             received(&journald)
         });
         datagrams.send(&entry(b"after")).await.unwrap();

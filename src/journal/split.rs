@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn what_has_no_end_is_given_in_pieces_and_not_piled_up() {
         let mut splitter = Splitter::default();
-        let binary = [0_u8; 5 * LINE_MAX + 7];
+        let binary = vec![0_u8; 5 * LINE_MAX + 7];
         let pieces = split(&mut splitter, &binary.chunks(4099).collect::<Vec<_>>());
         assert_eq!(pieces.len(), 5);
         assert!(pieces.iter().all(|(bytes, continues)| bytes.len() == LINE_MAX && *continues));
