@@ -6,20 +6,26 @@
 
 mod attribution;
 mod error;
+#[cfg(test)]
+mod held;
 mod journalctl;
 mod lines;
 pub(crate) mod mark;
 pub(crate) mod pool;
 mod query;
 mod record;
+mod runs;
 pub(crate) mod stream;
+mod suppressed;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
-pub use lines::{Line, Lines, newest};
-pub use query::{LoggedRun, Query, Start, Window};
+pub use lines::{Line, Lines, newest, newest_where};
+pub use query::{LoggedRun, NamedBy, Query, Start, Wanted, Window};
 pub use record::{BadRecord, Record};
+pub use runs::runs_of;
 pub use stream::StdStream;
+pub use suppressed::{sees_suppressed, suppressed, suppressed_of};
 
 /// A way to read the journal.
 pub trait JournalReader {

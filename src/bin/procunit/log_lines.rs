@@ -19,7 +19,7 @@ pub(crate) struct Printer<W: Write = BufWriter<Stdout>> {
     /// Control characters would be the terminal's.
     terminal: bool,
     /// The stream whose line goes on.
-    open: Option<String>,
+    open: Option<u128>,
     printed: u64,
     /// Something printed has not been shown.
     behind: bool,
@@ -141,7 +141,7 @@ impl<W: Write> Printer<W> {
         let record = &line.record;
         let goes_on = match self.open.take() {
             Some(open) => {
-                let same = record.stream.as_ref() == Some(&open);
+                let same = record.stream_id == Some(open);
                 if !same {
                     self.out.write_all(b"\n")?;
                 }
@@ -158,7 +158,7 @@ impl<W: Write> Printer<W> {
         } else {
             self.out.write_all(&record.message)?;
         }
-        self.open = record.stream.clone().filter(|_| record.continues);
+        self.open = record.stream_id.filter(|_| record.continues);
         if self.open.is_none() { self.out.write_all(b"\n") } else { Ok(()) }
     }
 }

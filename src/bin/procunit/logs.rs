@@ -61,11 +61,11 @@ pub(crate) async fn tail(report: &Report, count: usize) -> Vec<String> {
 /// The run that a report shows. It is the newest of its id: a unit has only one.
 fn run_of(report: &Report) -> LoggedRun {
     LoggedRun {
-        id: report.id.clone(),
-        uid: nix::unistd::getuid().as_raw(),
         invocation: report.invocation_id,
+        pid: report.pid,
         started_at: report.started_at,
-        next_started_at: None,
+        restarted: report.restarts > 0,
+        ..LoggedRun::new(report.id.clone(), nix::unistd::getuid().as_raw())
     }
 }
 
