@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::datagram::{Datagrams, Loss};
 use super::stream::{OwnedStream, StdStream};
-use super::{JournalError, JournalReader, Journalctl, LoggedRun, Query, Records, Start, mark};
+use super::{JournalError, JournalReader, Journalctl, LoggedRun, Query, Records, Start, Wanted, mark};
 use crate::sys::token::token;
 use crate::time::Timestamp;
 
@@ -44,11 +44,7 @@ pub(crate) enum Barrier {
 ///
 /// # Errors
 /// [`JournalError`] where the journal cannot be read.
-pub(crate) async fn pass(
-    run: &LoggedRun,
-    ways: Vec<Way>,
-    until: Instant,
-) -> Result<Barrier, JournalError> {
+pub(crate) async fn pass(run: &LoggedRun, ways: Vec<Way>, until: Instant) -> Result<Barrier, JournalError> {
     let from = Timestamp::from(SystemTime::now()).before(MARGIN);
     let mut awaited = Vec::new();
     for way in ways {
@@ -110,7 +106,8 @@ impl Way {
 
 /// The sentinels that the journal has.
 async fn seen(run: &LoggedRun, from: Timestamp) -> Result<Vec<String>, JournalError> {
-    let query = Query { runs: vec![run.clone()], start: Start::Since(from), until: None, follow: false };
+    let query =
+        Query { of: Wanted::Runs(vec![run.clone()]), start: Start::Since(from), until: None, follow: false };
     let mut records = Journalctl::default().open(&query)?;
     let mut seen = Vec::new();
     while let Some(record) = records.next().await? {

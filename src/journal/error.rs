@@ -14,8 +14,8 @@ pub enum JournalError {
     /// No journal file may be opened. An ordinary user reads its own lines only with persistent storage, and only
     /// from uid 1000 on (systemd-journald.service(8), "Access control").
     #[error(
-        "this user may not read the journal; join the group systemd-journal, or set Storage=persistent in \
-         /etc/systemd/journald.conf and restart systemd-journald"
+        "this user may not read the journal: join the group systemd-journal and log in again; or, for a user id from 1000 \
+         on, set Storage=persistent in /etc/systemd/journald.conf and restart systemd-journald"
     )]
     NotPermitted,
     /// journalctl gave up.

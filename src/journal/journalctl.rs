@@ -1,20 +1,27 @@
 //! The sure way to read: `journalctl`, which opens every format of every version and knows who may read what.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::error::JournalError;
-use super::query::{LoggedRun, Query, Start};
-use super::record::Record;
+use super::mark;
+use super::query::{LoggedRun, NamedBy, Query, Start, Wanted};
+use super::record::{FIELDS, Record, STARTED};
 use super::{JournalReader, Records};
+use crate::id::{ProcId, UnitName};
 use crate::time::Timestamp;
+use crate::unit::syslog_identifier;
 
 /// The longest record held, in bytes of JSON. A stream's are below 300 KiB (48 KiB as an array of numbers); only
 /// a program that writes records itself can make longer ones.
 const LONGEST_RECORD: usize = 16 * 1024 * 1024;
+/// How much is read at once.
+const BUFFER: usize = 64 * 1024;
 /// How much of journalctl's last words is kept.
 const LAST_WORDS: u64 = 4096;
 
@@ -38,7 +45,7 @@ impl JournalReader for Journalctl {
         command.args(arguments(query));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(JournalError::NoJournalctl)?;
-        let stdout = child.stdout.take().map(BufReader::new);
+        let stdout = child.stdout.take().map(|stdout| BufReader::with_capacity(BUFFER, stdout));
         Ok(JournalctlRecords { child, stdout, line: Vec::new(), overlong: false, skipped: 0 })
     }
 }
@@ -121,6 +128,7 @@ impl JournalctlRecords {
 fn arguments(query: &Query) -> Vec<String> {
     // Without --all, what is longer than 4,096 bytes becomes null.
     let mut arguments: Vec<_> = ["--output=json", "--all", "--quiet", "--no-pager"].map(str::to_owned).into();
+    arguments.push(format!("--output-fields={}", FIELDS.join(",")));
     match &query.start {
         Start::Oldest => arguments.push("--lines=all".to_owned()),
         Start::Since(since) => {
@@ -139,23 +147,49 @@ fn arguments(query: &Query) -> Vec<String> {
         arguments.push("--follow".to_owned());
     }
     arguments.push("--".to_owned());
-    arguments.extend(matches(&query.runs));
+    match &query.of {
+        Wanted::Runs(runs) => arguments.extend(matches(runs)),
+        Wanted::Proc { id, uid } => arguments.extend(matches_of_proc(id, *uid)),
+        Wanted::Kind(message_id) => arguments.push(format!("MESSAGE_ID={message_id}")),
+    }
     arguments
 }
 
 /// Values of one field are alternatives, different fields add up, and `+` stands between alternatives of these.
 fn matches(runs: &[LoggedRun]) -> Vec<String> {
-    let invocations = runs.iter().filter_map(|run| run.invocation);
-    let mut matches: Vec<_> = invocations.map(|run| format!("_SYSTEMD_INVOCATION_ID={run}")).collect();
-    if !matches.is_empty() {
-        matches.push("+".to_owned());
-    }
-    let mut of_users: Vec<_> = runs.iter().map(|run| format!("_UID={}", run.uid)).collect();
-    of_users.sort();
-    of_users.dedup();
-    matches.extend(runs.iter().map(|run| format!("SYSLOG_IDENTIFIER={}", run.id)));
-    matches.extend(of_users);
-    matches
+    let invocations = runs.iter().filter_map(|run| run.invocation.map(|named| (run.named_by, named)));
+    let by_journald = invocations.clone().filter(|(named_by, _)| *named_by == NamedBy::Journald);
+    let users = || values("_UID", runs.iter().map(|run| run.uid));
+    let sent = values(mark::RUN_FIELD, invocations.map(|(_, named)| named));
+    let alternatives = [
+        values("_SYSTEMD_INVOCATION_ID", by_journald.map(|(_, named)| named)),
+        if sent.is_empty() { sent } else { [sent, users()].concat() },
+        [values("SYSLOG_IDENTIFIER", runs.iter().map(LoggedRun::identifier)), users()].concat(),
+    ];
+    let alternatives: Vec<_> = alternatives.into_iter().filter(|matches| !matches.is_empty()).collect();
+    alternatives.join(&"+".to_owned())
+}
+
+fn matches_of_proc(id: &ProcId, uid: u32) -> Vec<String> {
+    let unit = UnitName::for_proc(id);
+    let user = format!("_UID={uid}");
+    let alternatives = [
+        vec![format!("SYSLOG_IDENTIFIER={}", syslog_identifier(id))],
+        vec![format!("{}={id}", mark::ID_FIELD)],
+        vec![format!("_SYSTEMD_USER_UNIT={unit}")],
+        vec![format!("USER_UNIT={unit}"), format!("MESSAGE_ID={STARTED}")],
+    ];
+    let with_user = alternatives.map(|mut matches| {
+        matches.push(user.clone());
+        matches
+    });
+    with_user.join(&"+".to_owned())
+}
+
+/// Each once.
+fn values<T: Display>(field: &str, values: impl Iterator<Item = T>) -> Vec<String> {
+    let matches: BTreeSet<_> = values.map(|value| format!("{field}={value}")).collect();
+    matches.into_iter().collect()
 }
 
 /// Seconds since the epoch, as systemd.time(7) reads them.
@@ -167,28 +201,39 @@ fn at(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ProcId;
 
     fn query(start: Start) -> Query {
         let run = |id: &str, invocation: Option<&str>| LoggedRun {
-            id: ProcId::new(id).unwrap(),
-            uid: 1000,
             invocation: invocation.map(|text| text.parse().unwrap()),
-            started_at: None,
-            next_started_at: None,
+            ..LoggedRun::new(ProcId::new(id).unwrap(), 1000)
         };
         let runs = vec![run("a b", Some("f82bc701683a4d1d84894610857aeabe")), run("c", None)];
-        Query { runs, start, until: Some(Timestamp::from_micros(2_000_001)), follow: true }
+        Query { of: Wanted::Runs(runs), start, until: Some(Timestamp::from_micros(2_000_001)), follow: true }
     }
 
     #[test]
     fn a_question_names_the_runs_or_identifier_and_user() {
         let asked = arguments(&query(Start::Since(Timestamp::from_micros(1_500_000)))).join(" ");
+        let asked = asked.replace(&format!("--output-fields={}", FIELDS.join(",")), "FIELDS");
         assert_eq!(
             asked,
-            "--output=json --all --quiet --no-pager --lines=all --since=@1.500000 --until=@2.000001 --follow -- \
-             _SYSTEMD_INVOCATION_ID=f82bc701683a4d1d84894610857aeabe + SYSLOG_IDENTIFIER=a b SYSLOG_IDENTIFIER=c \
+            "--output=json --all --quiet --no-pager FIELDS --lines=all --since=@1.500000 --until=@2.000001 --follow -- \
+             _SYSTEMD_INVOCATION_ID=f82bc701683a4d1d84894610857aeabe + \
+             PROCUNIT_INVOCATION=f82bc701683a4d1d84894610857aeabe _UID=1000 + SYSLOG_IDENTIFIER=a b SYSLOG_IDENTIFIER=c \
              _UID=1000"
+        );
+    }
+
+    #[test]
+    fn a_proc_is_asked_for_by_all_that_may_name_it() {
+        let of = Wanted::Proc { id: ProcId::new("a/b").unwrap(), uid: 7 };
+        let query = Query { of, start: Start::Oldest, until: None, follow: false };
+        let asked = arguments(&query).join(" ");
+        let (_, asked) = asked.split_once(" -- ").unwrap();
+        assert_eq!(
+            asked,
+            "SYSLOG_IDENTIFIER=a/b _UID=7 + PROCUNIT_ID=a/b _UID=7 + _SYSTEMD_USER_UNIT=procunit-a:b.service _UID=7 + \
+             USER_UNIT=procunit-a:b.service MESSAGE_ID=39f53479d3a045ac8e11786248231fbf _UID=7"
         );
     }
 

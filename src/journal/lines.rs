@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::attribution::Attribution;
 use super::error::JournalError;
-use super::query::{LoggedRun, Query, Start, Window};
+use super::query::{LoggedRun, Query, Start, Wanted, Window};
 use super::record::Record;
+use super::stream::StdStream;
 use super::{JournalReader, Records};
 use crate::id::ProcId;
 
@@ -18,6 +19,11 @@ const LOOK_BACK: Duration = Duration::from_secs(30);
 pub struct Line {
     /// Which proc's run.
     pub id: ProcId,
+    /// Which of the runs that were asked for.
+    pub run: usize,
+    /// Which of its standard streams it was written to; `None` where that cannot be told ([`Record::stream`]), or
+    /// where it came another way, as by logger(1).
+    pub stream: Option<StdStream>,
     /// The record.
     pub record: Record,
 }
@@ -33,6 +39,16 @@ pub struct Lines<R> {
     read: usize,
     /// How many records earlier readings passed over.
     skipped: u64,
+}
+
+impl Attribution {
+    fn line(&mut self, record: Record) -> Option<Line> {
+        let index = self.run_of(&record)?;
+        let run = self.runs().get(index)?;
+        let is_output = record.run.is_some() || self.is_identifier_of(index, record.identifier.as_deref());
+        let stream = record.stream.filter(|_| is_output);
+        Some(Line { id: run.id.clone(), run: index, stream, record })
+    }
 }
 
 impl<R: Records> Lines<R> {
@@ -70,9 +86,16 @@ impl<R: Records> Lines<R> {
         follow: bool,
     ) -> Result<Self, JournalError> {
         let cursor = if let Start::After(cursor) = &start { Some(cursor.clone()) } else { None };
-        let query = Query { runs: runs.to_vec(), start, until: window.until, follow };
+        let query = Query { of: Wanted::Runs(runs.to_vec()), start, until: window.until, follow };
         let records = reader.open(&query)?;
-        Ok(Self { records, attribution: Attribution::new(query.runs), window, cursor, read: 0, skipped: 0 })
+        Ok(Self {
+            records,
+            attribution: Attribution::new(runs.to_vec()),
+            window,
+            cursor,
+            read: 0,
+            skipped: 0,
+        })
     }
 
     /// The next line; `None` at the end, which lines that are followed do not have. Cancel safe.
@@ -81,14 +104,19 @@ impl<R: Records> Lines<R> {
     /// [`JournalError`], after which nothing more comes.
     pub async fn next(&mut self) -> Result<Option<Line>, JournalError> {
         while let Some(record) = self.records.next().await? {
-            self.cursor = Some(record.cursor.clone());
+            self.cursor.get_or_insert_default().clone_from(&record.cursor);
             self.read += 1;
-            let id = self.attribution.run_of(&record).map(|run| run.id.clone());
-            if let Some(id) = id.filter(|_| self.window.has(record.at)) {
-                return Ok(Some(Line { id, record }));
+            let line = self.attribution.line(record);
+            if line.as_ref().is_some_and(|line| self.window.has(line.record.at)) {
+                return Ok(line);
             }
         }
         Ok(None)
+    }
+
+    /// Says that a run is over: of those after it, which [`LoggedRun::with_later`] may have asked for, no more comes.
+    pub fn end(&mut self, run: usize) {
+        self.attribution.end(run);
     }
 
     /// Reads what is there by now and no more: from here on there is an end. What is followed may come late, as
@@ -99,7 +127,8 @@ impl<R: Records> Lines<R> {
     pub fn catch_up(&mut self, reader: &impl JournalReader<Records = R>) -> Result<(), JournalError> {
         let runs = self.attribution.runs();
         let start = self.cursor.clone().map_or_else(|| beginning(runs, self.window), Start::After);
-        let query = Query { runs: runs.to_vec(), start, until: self.window.until, follow: false };
+        let of = Wanted::Runs(runs.to_vec());
+        let query = Query { of, start, until: self.window.until, follow: false };
         self.skipped += self.records.skipped();
         self.records = reader.open(&query)?;
         Ok(())
@@ -128,11 +157,28 @@ pub async fn newest<J: JournalReader>(
     window: Window,
     count: usize,
 ) -> Result<(Vec<Line>, Option<String>), JournalError> {
+    newest_where(reader, runs, window, count, |_| true).await
+}
+
+/// Like [`newest`], of those lines alone that are `wanted`. It may be asked about a line more than once.
+///
+/// # Errors
+/// [`JournalError`].
+pub async fn newest_where<J: JournalReader>(
+    reader: &J,
+    runs: &[LoggedRun],
+    window: Window,
+    count: usize,
+    mut wanted: impl FnMut(&Line) -> bool,
+) -> Result<(Vec<Line>, Option<String>), JournalError> {
     let mut asked = count.saturating_mul(2).saturating_add(16);
     loop {
         let mut lines = Lines::start(reader, runs, window, Start::Newest(asked), false)?;
         let mut found = VecDeque::new();
         while let Some(line) = lines.next().await? {
+            if !wanted(&line) {
+                continue;
+            }
             found.push_back(line);
             if found.len() > count {
                 found.pop_front();
@@ -159,51 +205,18 @@ fn beginning(runs: &[LoggedRun], window: Window) -> Start {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::{Held, HeldRecords, held};
+    use super::super::mark;
     use super::*;
     use crate::time::Timestamp;
 
     const OURS: &str = "f82bc701683a4d1d84894610857aeabe";
 
-    /// A journal that is held in memory.
-    struct Held(Vec<Record>);
-
-    struct HeldRecords(std::vec::IntoIter<Record>);
-
-    impl Records for HeldRecords {
-        async fn next(&mut self) -> Result<Option<Record>, JournalError> {
-            Ok(self.0.next())
-        }
-
-        fn skipped(&self) -> u64 {
-            0
-        }
-    }
-
-    impl JournalReader for Held {
-        type Records = HeldRecords;
-
-        fn open(&self, query: &Query) -> Result<HeldRecords, JournalError> {
-            let mut records = self.0.clone();
-            match &query.start {
-                Start::Oldest => {}
-                Start::Since(since) => records.retain(|record| record.at >= *since),
-                Start::Newest(count) => drop(records.drain(..records.len().saturating_sub(*count))),
-                Start::After(cursor) => {
-                    let at = records.iter().position(|record| record.cursor == *cursor).unwrap();
-                    records.drain(..=at);
-                }
-            }
-            Ok(HeldRecords(records.into_iter()))
-        }
-    }
-
     fn run() -> LoggedRun {
         LoggedRun {
-            id: ProcId::new("web").unwrap(),
-            uid: 1000,
             invocation: Some(OURS.parse().unwrap()),
             started_at: Some(Timestamp::from_micros(SECOND)),
-            next_started_at: None,
+            ..LoggedRun::new(ProcId::new("web").unwrap(), 1000)
         }
     }
 
@@ -214,15 +227,14 @@ mod tests {
         let other = OURS.replace('f', "0");
         Record {
             cursor: n.to_string(),
-            at: Timestamp::from_micros(SECOND + n),
             message: n.to_string().into_bytes(),
-            continues: false,
-            priority: Some(6),
+            stream: Some(StdStream::Stdout),
             identifier: Some("web".to_owned()),
             uid: Some(1000),
-            pid: Some(1),
+            pid: Some(if ours { 1 } else { 2 }),
             invocation: Some(if ours { OURS } else { &other }.parse().unwrap()),
-            stream: Some(ours.to_string()),
+            stream_id: Some(u128::from(ours)),
+            ..held(SECOND + n)
         }
     }
 
@@ -244,6 +256,24 @@ mod tests {
         let (lines, cursor) = newest(&journal, &[run()], Window::default(), 3).await.unwrap();
         assert_eq!(words(&lines), ["17", "18", "19"]);
         assert_eq!(cursor.as_deref(), Some("999"));
+    }
+
+    #[tokio::test]
+    async fn a_sentinel_is_not_one_of_the_newest() {
+        let mut journal = Held((0..4).map(|n| record(n, true)).collect());
+        let message = mark::sentinel(&"a".repeat(32)).into_bytes();
+        journal.0.push(Record { message, stream_id: Some(1), ..record(4, false) });
+        let (lines, _) = newest(&journal, &[run()], Window::default(), 2).await.unwrap();
+        assert_eq!(words(&lines), ["2", "3"]);
+    }
+
+    #[tokio::test]
+    async fn only_what_came_through_its_own_streams_is_output() {
+        let logged = Record { identifier: Some("logger".to_owned()), ..record(1, true) };
+        let journal = Held(vec![record(0, true), logged]);
+        let (lines, _) = newest(&journal, &[run()], Window::default(), 2).await.unwrap();
+        let streams: Vec<_> = lines.iter().map(|line| line.stream).collect();
+        assert_eq!(streams, [Some(StdStream::Stdout), None]);
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ mod cutter;
 pub(crate) mod datagram;
 mod entry;
 mod error;
+#[cfg(test)]
+mod held;
 mod journalctl;
 mod lines;
 pub(crate) mod mark;
@@ -23,21 +25,24 @@ pub(crate) mod pump;
 mod query;
 mod record;
 mod rotate;
+mod runs;
 mod split;
 pub(crate) mod stream;
-pub(crate) mod suppressed;
+mod suppressed;
 pub(crate) mod sync;
 pub(crate) mod taps;
 
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
-pub use lines::{Line, Lines, newest};
+pub use lines::{Line, Lines, newest, newest_where};
 pub use output::{OutputEvent, OutputLine};
 pub use pool::{BUSY as STREAMS_BUSY, streams_open};
-pub use query::{LoggedRun, Query, Start, Window};
+pub use query::{LoggedRun, NamedBy, Query, Start, Wanted, Window};
 pub use record::{BadRecord, Record};
 pub use rotate::Limits as AggregateLimits;
+pub use runs::runs_of;
 pub use stream::StdStream;
+pub use suppressed::{sees_suppressed, suppressed, suppressed_of};
 
 /// A way to read the journal.
 pub trait JournalReader {

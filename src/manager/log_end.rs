@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::output::RunOutput;
 use crate::journal::barrier::{self, Barrier};
-use crate::journal::suppressed::suppressed;
-use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sync};
+use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed, sync};
 use crate::report::{Completeness, Report};
 
 /// How long after the end what journald dropped before is looked for: it tells with the next line that it keeps, after
@@ -51,6 +50,12 @@ pub(super) async fn of(
         Ok(dropped) => dropped,
         Err(error) => return unknown(&error.to_string()),
     };
+    if dropped == 0 && matches!(end, End::Reached) && !sees_suppressed() {
+        return unknown(
+            "it is all there that journald kept, and this user may not read whether it dropped some; the group \
+             systemd-journal may",
+        );
+    }
     verdict(end, dropped)
 }
 
@@ -114,7 +119,9 @@ async fn end(run: &LoggedRun, output: Option<&RunOutput>, until: Instant) -> Res
 async fn handed_on(output: &RunOutput, until: Instant) -> Result<(), End> {
     for (which, pump) in output.pumps() {
         if timeout_at(until, pump.handed_on()).await.is_err() {
-            return Err(End::Unknown(format!("not all of {which} was taken by those who have to take it, in time")));
+            return Err(End::Unknown(format!(
+                "not all of {which} was taken by those who have to take it, in time"
+            )));
         }
         let account = pump.account();
         if account.journal_lost > 0 {

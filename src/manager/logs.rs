@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::handle::ProcHandle;
 use super::output::RunOutput;
 use super::{ProcManager, log_end};
-use crate::journal::{JournalError, Journalctl, Line, LoggedRun, StdStream, Window, newest};
+use crate::journal::{JournalError, Journalctl, Line, LoggedRun, NamedBy, Window, newest};
 use crate::report::{Completeness, LastLine, Report};
 use crate::spec::defaults;
 
@@ -51,9 +51,8 @@ impl ProcManager {
 async fn take_logs(report: &mut Report, output: Option<&RunOutput>, lines: usize) {
     let run = logged_run(report);
     let complete = log_end::of(report, &run, output, soon(defaults::LOG_END_WAIT)).await;
-    let apart = report.output.apart == Some(true);
     match last(&run, lines).await {
-        Ok(found) => report.take_logs(&complete, found.iter().map(|line| told(line, apart)).collect()),
+        Ok(found) => report.take_logs(&complete, found.iter().map(told).collect()),
         Err(error) => {
             let why = Completeness::Unknown { why: error.to_string() };
             report.take_logs(&why, Vec::new());
@@ -67,12 +66,11 @@ async fn last(run: &LoggedRun, lines: usize) -> Result<Vec<Line>, JournalError> 
     Ok(lines)
 }
 
-fn told(line: &Line, apart: bool) -> LastLine {
+fn told(line: &Line) -> LastLine {
     let record = &line.record;
-    let stream = record.priority.filter(|_| apart).and_then(StdStream::of_priority);
     LastLine {
         at: record.at,
-        stream: stream.map(|stream| stream.as_str().to_owned()),
+        stream: record.stream.map(|stream| stream.as_str().to_owned()),
         message: String::from_utf8_lossy(&record.message).into_owned(),
     }
 }
@@ -80,11 +78,13 @@ fn told(line: &Line, apart: bool) -> LastLine {
 /// The run that a report shows, as the journal knows it.
 pub fn logged_run(report: &Report) -> LoggedRun {
     LoggedRun {
-        id: report.id.clone(),
-        uid: nix::unistd::getuid().as_raw(),
         invocation: report.invocation_id,
+        // Who runs plain children names their runs, and journald does not.
+        named_by: if report.unit.is_some() { NamedBy::Journald } else { NamedBy::Manager },
+        pid: report.pid,
         started_at: report.started_at,
-        next_started_at: None,
+        restarted: report.restarts > 0,
+        ..LoggedRun::new(report.id.clone(), nix::unistd::getuid().as_raw())
     }
 }
 

@@ -12,6 +12,8 @@ use procunit::spec::{BadRestartPolicy, RestartPolicy};
 use procunit::status::StatusKind;
 use procunit::time::{Span, Timestamp, parse_span};
 
+use crate::log_args::LogsArgs;
+
 /// Launch programs as transient systemd user services and keep hold of them.
 #[derive(Debug, Parser)]
 #[command(name = "procunit", version, arg_required_else_help = true, subcommand_required = true)]
@@ -25,6 +27,9 @@ pub(crate) struct Args {
 impl Args {
     /// Ends the command where the output format is not one of the verb's.
     pub(crate) fn check(&self) {
+        if let Verb::Logs(args) = &self.verb {
+            args.refuse_contradictions();
+        }
         let logs = matches!(self.verb, Verb::Logs(_));
         let known = match self.global.output {
             Format::Short | Format::Cat => logs,
@@ -80,7 +85,7 @@ pub(crate) enum Verb {
     Run(Box<RunArgs>),
     Ps(PsArgs),
     Status(StatusArgs),
-    Logs(LogsArgs),
+    Logs(Box<LogsArgs>),
     Wait(WaitArgs),
     Stop(StopArgs),
     Kill(KillArgs),
@@ -139,34 +144,6 @@ pub(crate) struct StatusArgs {
     /// How many of the last lines of the log of an ended one are shown
     #[arg(short = 'n', long, value_name = "N", default_value_t = procunit::spec::defaults::TAIL_LINES)]
     pub(crate) lines: usize,
-}
-
-/// Show what procs wrote, of the run that ps shows
-///
-/// Output formats: short (a line with time, name and process), cat (the words alone), json, jsonl.
-#[derive(Debug, clap::Args)]
-pub(crate) struct LogsArgs {
-    #[command(flatten)]
-    pub(crate) which: Selectors,
-    /// Go on until all of them are over, and say how they ended
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// Only the last lines
-    #[arg(short = 'n', long, value_name = "N")]
-    pub(crate) lines: Option<usize>,
-    /// Only lines since then: a time (2026-07-30 14:00, 14:00:10, RFC 3339) or how long ago (10min)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(crate) since: Option<Timestamp>,
-    /// Only lines until then
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(crate) until: Option<Timestamp>,
-}
-
-impl LogsArgs {
-    /// Whether there may be lines that are not asked for, however few are found.
-    pub(crate) fn is_narrowed(&self) -> bool {
-        self.lines == Some(0) || self.since.is_some() || self.until.is_some()
-    }
 }
 
 /// Wait for the end of procs
@@ -381,7 +358,7 @@ fn restart(text: &str) -> Result<Restart, BadRestartPolicy> {
 }
 
 /// A moment in this host's time zone, or how long ago it was.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

@@ -8,13 +8,14 @@ use procunit::report::Report;
 use procunit::signal::Signal;
 use procunit::status::FailReason;
 
+use crate::log_runs::NoRun;
 use crate::select::NoProc;
 
 /// Something of what was asked could not be done.
 pub(crate) const FAILED: u8 = 1;
 /// One of them is not running.
 pub(crate) const NOT_RUNNING: u8 = 3;
-/// There is no such proc.
+/// There is no such proc, or no such run of it.
 pub(crate) const NO_PROC: u8 = 4;
 /// A time limit of ours.
 pub(crate) const TIME_LIMIT: u8 = 124;
@@ -54,7 +55,7 @@ pub(crate) fn code_of_signal(signal: Signal) -> u8 {
 
 /// The exit code that says what kind of error it was.
 pub(crate) fn code_of_error(error: &anyhow::Error) -> u8 {
-    if error.is::<NoProc>() {
+    if error.is::<NoProc>() || error.is::<NoRun>() {
         return NO_PROC;
     }
     match error.downcast_ref::<LaunchError>() {

@@ -3,27 +3,73 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 
+use anstyle::{AnsiColor, Style};
 use procunit::id::{InvocationId, ProcId};
-use procunit::journal::Line;
+use procunit::journal::{Line, StdStream};
 use procunit::report::VERSION;
 use procunit::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
+use crate::printable::printable;
 use crate::{show, words};
+
+/// Those of the names, in turn. Red is for standard error.
+const COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+];
+/// Names that are longer put their own lines out of line, and not all.
+const WIDEST: usize = 32;
+const ERROR: Style = AnsiColor::Red.on_default();
 
 /// Prints lines until nobody reads them.
 pub(crate) struct Printer<W: Write = BufWriter<Stdout>> {
     out: W,
-    format: Format,
-    /// Control characters would be the terminal's.
-    terminal: bool,
-    /// The stream whose line goes on.
-    open: Option<String>,
+    look: Look,
+    clock: Clock,
+    /// Whose line goes on.
+    open: Option<Source>,
     printed: u64,
+    first: Option<Timestamp>,
     /// Something printed has not been shown.
     behind: bool,
     closed: bool,
+}
+
+/// What lines look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Look {
+    format: Shape,
+    /// Control characters would be the terminal's.
+    terminal: bool,
+    coloured: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shape {
+    Json,
+    Jsonl,
+    /// The words alone.
+    Bare,
+    /// When.
+    Dated,
+    /// When, who and which process, as journalctl has it.
+    Short,
+    /// Who, aligned, as docker compose has it: the heads by run.
+    Named(Vec<String>),
+}
+
+/// Where a line that was split goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source {
+    run: usize,
+    stream: Option<StdStream>,
+    stream_id: Option<u128>,
 }
 
 /// A line as it is told in JSON.
@@ -34,6 +80,8 @@ struct Told<'a> {
     at: Timestamp,
     invocation_id: Option<InvocationId>,
     pid: Option<u32>,
+    /// Where it was written to; null where that cannot be told.
+    stream: Option<StdStream>,
     priority: Option<u8>,
     /// What was written; where it is no UTF-8, what can be read of it.
     message: Cow<'a, str>,
@@ -45,26 +93,33 @@ struct Told<'a> {
 }
 
 impl Printer {
-    pub(crate) fn new(format: Format) -> Self {
+    /// For lines of these runs, by the order in which they were asked for.
+    pub(crate) fn new(format: Format, no_prefix: bool, runs: &[&ProcId]) -> Self {
         let stdout = io::stdout();
-        let terminal = stdout.is_terminal();
-        Self::to(BufWriter::new(stdout), format, terminal)
+        let coloured = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
+        let shape = Shape::new(format, no_prefix, runs, coloured);
+        let look = Look { format: shape, terminal: stdout.is_terminal(), coloured };
+        Self::to(BufWriter::with_capacity(BUFFER, stdout), look)
     }
 }
 
+/// How much is held back until [`Printer::flush`] or the next line.
+const BUFFER: usize = 64 * 1024;
+
 impl<W: Write> Printer<W> {
-    fn to(out: W, format: Format, terminal: bool) -> Self {
-        Self { out, format, terminal, open: None, printed: 0, behind: false, closed: false }
+    fn to(out: W, look: Look) -> Self {
+        let clock = Clock::default();
+        Self { out, look, clock, open: None, printed: 0, first: None, behind: false, closed: false }
     }
 
     /// Prints a line, or holds it back until [`Self::flush`].
     pub(crate) fn line(&mut self, line: &Line) -> anyhow::Result<()> {
-        let written = match self.format {
-            Format::Json | Format::Jsonl => self.json(line),
-            Format::Cat => self.words(line, false),
-            Format::Table | Format::Wide | Format::Name | Format::Short => self.words(line, true),
+        let written = match self.look.format {
+            Shape::Json | Shape::Jsonl => self.json(line),
+            _ => self.words(line),
         };
         self.printed += 1;
+        self.first.get_or_insert(line.record.at);
         self.behind = true;
         self.note(written)
     }
@@ -86,13 +141,18 @@ impl<W: Write> Printer<W> {
         self.closed
     }
 
+    /// When the first line was taken that was printed.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        self.first
+    }
+
     /// Ends what is open, and says how many lines there were.
     pub(crate) fn finish(mut self) -> anyhow::Result<u64> {
-        let ended = match self.format {
-            Format::Json if self.printed == 0 => {
+        let ended = match self.look.format {
+            Shape::Json if self.printed == 0 => {
                 writeln!(self.out, r#"{{"version":{VERSION},"lines":[]}}"#)
             }
-            Format::Json => self.out.write_all(b"]}\n"),
+            Shape::Json => self.out.write_all(b"]}\n"),
             _ if self.open.take().is_some() => self.out.write_all(b"\n"),
             _ => Ok(()),
         };
@@ -118,91 +178,126 @@ impl<W: Write> Printer<W> {
             version: VERSION,
             id: &line.id,
             at: record.at,
-            invocation_id: record.invocation,
+            invocation_id: record.run.or(record.invocation),
             pid: record.pid,
+            stream: line.stream,
             priority: record.priority,
             message,
             message_bytes: lossy.then_some(record.message.as_slice()),
             continues: record.continues,
             cursor: &record.cursor,
         };
-        let before = match (self.format, self.printed) {
-            (Format::Json, 0) => format!(r#"{{"version":{VERSION},"lines":["#),
-            (Format::Json, _) => ",".to_owned(),
-            _ => String::new(),
-        };
-        self.out.write_all(before.as_bytes())?;
+        let is_list = self.look.format == Shape::Json;
+        match (is_list, self.printed) {
+            (true, 0) => write!(self.out, r#"{{"version":{VERSION},"lines":["#)?,
+            (true, _) => self.out.write_all(b",")?,
+            _ => {}
+        }
         serde_json::to_writer(&mut self.out, &told)?;
-        if self.format == Format::Jsonl { self.out.write_all(b"\n") } else { Ok(()) }
+        if is_list { Ok(()) } else { self.out.write_all(b"\n") }
     }
 
     /// What journald split is put together again, unless another stream's line came in between.
-    fn words(&mut self, line: &Line, with_head: bool) -> io::Result<()> {
-        let record = &line.record;
+    fn words(&mut self, line: &Line) -> io::Result<()> {
+        let source = Source { run: line.run, stream: line.stream, stream_id: line.record.stream_id };
         let goes_on = match self.open.take() {
-            Some(open) => {
-                let same = record.stream.as_ref() == Some(&open);
-                if !same {
-                    self.out.write_all(b"\n")?;
-                }
-                same
+            Some(open) if open == source => true,
+            Some(_) => {
+                self.out.write_all(b"\n")?;
+                false
             }
             None => false,
         };
-        if with_head && !goes_on {
-            let pid = record.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
-            write!(self.out, "{} {}{pid}: ", clock(record.at), line.id)?;
+        if !goes_on {
+            self.head(line)?;
         }
-        if self.terminal {
-            self.out.write_all(printable(&record.message).as_bytes())?;
-        } else {
-            self.out.write_all(&record.message)?;
-        }
-        self.open = record.stream.clone().filter(|_| record.continues);
+        self.message(line)?;
+        self.open = line.record.continues.then_some(source);
         if self.open.is_none() { self.out.write_all(b"\n") } else { Ok(()) }
     }
-}
 
-/// As journalctl writes it: `Nov 21 09:34:26`.
-fn clock(at: Timestamp) -> String {
-    words::zoned(at).map_or_else(|| at.to_string(), |time| time.strftime("%b %d %H:%M:%S").to_string())
-}
-
-/// Words that a terminal shows and does not obey: control characters are written as escapes, but for tabs and for
-/// what sets colours.
-pub(crate) fn printable(message: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(message);
-    if !text.contains(char::is_control) {
-        return text;
-    }
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text.as_ref();
-    while let Some(first) = rest.chars().next() {
-        let colour = colour(rest);
-        let taken = colour.max(first.len_utf8());
-        match first {
-            _ if colour > 0 => shown.push_str(&rest[..colour]),
-            '\t' => shown.push('\t'),
-            _ if first.is_control() => shown.extend(first.escape_default()),
-            _ => shown.push(first),
+    fn head(&mut self, line: &Line) -> io::Result<()> {
+        match &self.look.format {
+            Shape::Json | Shape::Jsonl | Shape::Bare => Ok(()),
+            Shape::Dated => write!(self.out, "{} ", self.clock.at(line.record.at)),
+            Shape::Short => {
+                let clock = self.clock.at(line.record.at);
+                match line.record.pid {
+                    Some(pid) => write!(self.out, "{clock} {}[{pid}]: ", line.id),
+                    None => write!(self.out, "{clock} {}: ", line.id),
+                }
+            }
+            Shape::Named(heads) => match heads.get(line.run) {
+                Some(head) => self.out.write_all(head.as_bytes()),
+                None => write!(self.out, "{} | ", line.id),
+            },
         }
-        rest = &rest[taken..];
     }
-    if shown.contains('\u{1b}') {
-        // What the program did not switch off again would colour what follows.
-        shown.push_str("\u{1b}[0m");
+
+    fn message(&mut self, line: &Line) -> io::Result<()> {
+        let message = &line.record.message;
+        let shown = if self.look.terminal {
+            printable(message).into_owned().into_bytes().into()
+        } else {
+            Cow::Borrowed(message.as_slice())
+        };
+        if self.look.coloured && line.stream == Some(StdStream::Stderr) && self.look.format != Shape::Bare {
+            write!(self.out, "{ERROR}")?;
+            self.out.write_all(&shown)?;
+            return write!(self.out, "{ERROR:#}");
+        }
+        self.out.write_all(&shown)
     }
-    shown.into()
 }
 
-/// The length of the sequence at the start of `text` that sets colours (ECMA-48 SGR); 0 where there is none.
-fn colour(text: &str) -> usize {
-    let Some(sequence) = text.strip_prefix("\u{1b}[") else { return 0 };
-    let end = sequence.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':');
-    match end {
-        Some(end) if sequence[end..].starts_with('m') => "\u{1b}[".len() + end + 1,
-        _ => 0,
+impl Shape {
+    /// Unless a format says otherwise, one proc's lines look as in journalctl and those of several as in docker compose.
+    fn new(format: Format, no_prefix: bool, runs: &[&ProcId], coloured: bool) -> Self {
+        let several = runs.len() > 1;
+        match format {
+            Format::Json => Self::Json,
+            Format::Jsonl => Self::Jsonl,
+            Format::Cat => Self::Bare,
+            Format::Short | Format::Wide if no_prefix => Self::Dated,
+            Format::Table | Format::Name if no_prefix => Self::Bare,
+            Format::Table | Format::Name if several => Self::Named(heads(runs, coloured)),
+            Format::Short | Format::Wide | Format::Table | Format::Name => Self::Short,
+        }
     }
+}
+
+/// `web-1  | `, in a colour of each one's own.
+fn heads(runs: &[&ProcId], coloured: bool) -> Vec<String> {
+    let wide = |id: &&ProcId| id.as_str().chars().count();
+    let width = runs.iter().map(wide).max().unwrap_or(0).min(WIDEST);
+    let head = |(id, colour): (&&ProcId, AnsiColor)| {
+        let style = if coloured { colour.on_default() } else { Style::new() };
+        format!("{style}{:width$} |{style:#} ", id.as_str())
+    };
+    runs.iter().zip(COLOURS.into_iter().cycle()).map(head).collect()
+}
+
+/// Moments as journalctl writes them: `Nov 21 09:34:26`. The words of one second are made once.
+#[derive(Default)]
+struct Clock {
+    second: Option<u64>,
+    words: String,
+}
+
+impl Clock {
+    fn at(&mut self, at: Timestamp) -> &str {
+        let second = Some(at.as_micros() / 1_000_000);
+        if self.second != second {
+            self.second = second;
+            self.words = moment(at);
+        }
+        &self.words
+    }
+}
+
+/// `Nov 21 09:34:26`.
+pub(crate) fn moment(at: Timestamp) -> String {
+    words::zoned(at).map_or_else(|| at.to_string(), |time| time.strftime("%b %d %H:%M:%S").to_string())
 }
 
 #[cfg(test)]
@@ -211,29 +306,61 @@ mod tests {
     use procunit::journal::Record;
 
     fn line(message: &str, stream: &str, continues: bool) -> Line {
-        let record = Record {
-            cursor: "c".to_owned(),
-            at: Timestamp::from_micros(1),
-            message: message.as_bytes().to_vec(),
-            continues,
-            priority: Some(6),
-            identifier: Some("web".to_owned()),
-            uid: Some(1000),
-            pid: Some(7),
-            invocation: None,
-            stream: Some(stream.to_owned()),
-        };
-        Line { id: ProcId::new("web").unwrap(), record }
+        line_of(0, "web", message, stream, continues)
+    }
+
+    fn line_of(run: usize, id: &str, message: &str, stream: &str, continues: bool) -> Line {
+        let line = format!(
+            r#"{{"__CURSOR":"c","__REALTIME_TIMESTAMP":"1","PRIORITY":"6","_PID":"7","_TRANSPORT":"stdout",
+                "_STREAM_ID":"{stream}"{}}}"#,
+            if continues { r#","_LINE_BREAK":"line-max""# } else { "" },
+        );
+        let record =
+            Record { message: message.as_bytes().to_vec(), ..Record::parse(line.as_bytes()).unwrap() };
+        Line { id: ProcId::new(id).unwrap(), run, stream: record.stream, record }
     }
 
     fn printed(format: Format, lines: &[Line]) -> String {
+        printed_as(format, false, &["web"], false, lines)
+    }
+
+    fn printed_as(format: Format, no_prefix: bool, ids: &[&str], coloured: bool, lines: &[Line]) -> String {
+        let ids: Vec<_> = ids.iter().map(|id| ProcId::new(id).unwrap()).collect();
+        let ids: Vec<_> = ids.iter().collect();
+        let look =
+            Look { format: Shape::new(format, no_prefix, &ids, coloured), terminal: coloured, coloured };
         let mut out = Vec::new();
-        let mut printer = Printer::to(&mut out, format, false);
+        let mut printer = Printer::to(&mut out, look);
         for line in lines {
             printer.line(line).unwrap();
         }
         printer.finish().unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn of_several_procs_each_line_has_the_name_before_it() {
+        let lines = [line_of(0, "web", "one", "a", false), line_of(1, "worker", "two", "b", false)];
+        let shown = |no_prefix| printed_as(Format::Table, no_prefix, &["web", "worker"], false, &lines);
+        assert_eq!(shown(false), "web    | one\nworker | two\n");
+        assert_eq!(shown(true), "one\ntwo\n");
+    }
+
+    #[test]
+    fn of_one_proc_each_line_says_when_and_which_process() {
+        let lines = [line("one", "a", false)];
+        let at = moment(Timestamp::from_micros(1));
+        assert_eq!(printed(Format::Table, &lines), format!("{at} web[7]: one\n"));
+        assert_eq!(printed_as(Format::Short, true, &["web"], false, &lines), format!("{at} one\n"));
+        assert_eq!(printed_as(Format::Table, true, &["web"], false, &lines), "one\n");
+    }
+
+    #[test]
+    fn names_and_standard_error_have_colours_of_their_own() {
+        let mut lines = [line_of(0, "a", "one", "a", false), line_of(1, "b", "two", "b", false)];
+        lines[1].stream = Some(StdStream::Stderr);
+        let shown = printed_as(Format::Table, false, &["a", "b"], true, &lines);
+        assert_eq!(shown, "\u{1b}[36ma |\u{1b}[0m one\n\u{1b}[33mb |\u{1b}[0m \u{1b}[31mtwo\u{1b}[0m\n");
     }
 
     #[test]
@@ -267,7 +394,7 @@ mod tests {
             one,
             serde_json::json!({
                 "version": 1, "id": "web", "at": "1970-01-01T00:00:00.000001Z", "invocation_id": null,
-                "pid": 7, "priority": 6, "message": "one", "message_bytes": null, "continues": false,
+                "pid": 7, "stream": "stdout", "priority": 6, "message": "one", "message_bytes": null, "continues": false,
                 "cursor": "c",
             })
         );
@@ -284,15 +411,6 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_shown_colours_and_obeys_nothing_else() {
-        assert_eq!(printable(b"plain \xc3\xa9"), "plain é");
-        assert_eq!(printable(b"a\tb"), "a\tb");
-        assert_eq!(printable(b"\x1b[31mred"), "\u{1b}[31mred\u{1b}[0m");
-        assert_eq!(printable(b"\x1b]0;title\x07"), "\\u{1b}]0;title\\u{7}");
-        assert_eq!(printable(b"\x1b[2J\r"), "\\u{1b}[2J\\r");
-    }
-
-    #[test]
     fn nobody_reading_is_no_error() {
         struct Closed;
         impl Write for Closed {
@@ -303,7 +421,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut printer = Printer::to(Closed, Format::Cat, false);
+        let mut printer = Printer::to(Closed, Look { format: Shape::Bare, terminal: false, coloured: false });
         printer.line(&line("one", "a", false)).unwrap();
         assert!(printer.is_closed());
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use procunit::ProcManager;
+use procunit::id::ProcId;
 use procunit::report::Report;
 
 use crate::args::Selectors;
@@ -160,6 +161,13 @@ fn in_class(class: &[u8], byte: u8) -> bool {
 }
 
 impl NoProc {
+    /// The id that was typed, where it can be one.
+    pub(crate) fn exact(&self) -> Option<ProcId> {
+        let wanted = self.wanted.as_deref()?;
+        let is_name = matches!(Pattern::new(wanted), Pattern::Name(_));
+        ProcId::new(wanted).ok().filter(|_| is_name)
+    }
+
     fn new(pattern: &Pattern<'_>, reports: &[Report]) -> Self {
         let guesses = match pattern {
             Pattern::Name(name) => guesses(name, reports.iter().map(|report| report.id.as_str())),

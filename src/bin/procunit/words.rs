@@ -11,7 +11,7 @@ use procunit::spec::Lifetime;
 use procunit::status::FailReason;
 use procunit::time::{Timestamp, format_span};
 
-use crate::log_lines::printable;
+use crate::printable::printable;
 use crate::show;
 
 /// What became of it, or what it is: `exited with 7`, `killed by SIGSEGV, core dumped`, `running`.

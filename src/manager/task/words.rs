@@ -16,7 +16,9 @@ impl Task {
             return held.push(fact);
         }
         let pump = entry.output.get().and_then(|output| output.pump(StdStream::Stderr));
-        let Some(pump) = pump.filter(|_| !entry.is_over() && entry.machine.would_end(fact.event.clone(), fact.at)) else {
+        let Some(pump) =
+            pump.filter(|_| !entry.is_over() && entry.machine.would_end(fact.event.clone(), fact.at))
+        else {
             return self.take_fact(fact);
         };
         let (key, outcomes) = (fact.key, self.outcomes.0.clone());
