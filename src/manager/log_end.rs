@@ -86,7 +86,7 @@ fn verdict(end: End, dropped: u64) -> Completeness {
 }
 
 /// Whether a stream of it goes there, as far as is known: of one that somebody else launched, nothing is.
-fn reaches_journal(report: &Report) -> bool {
+pub(super) fn reaches_journal(report: &Report) -> bool {
     let reaches =
         |word: &Option<String>| word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee"));
     reaches(&report.output.stdout) || reaches(&report.output.stderr)

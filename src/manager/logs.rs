@@ -1,13 +1,12 @@
 //! What a proc wrote, asked of its handle or its report.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
+use super::captured::Captured;
 use super::handle::ProcHandle;
 use super::output::RunOutput;
 use super::{ProcManager, log_end};
-use crate::journal::{JournalError, Journalctl, Line, LoggedRun, NamedBy, Window, newest};
+use crate::journal::{JournalError, Journalctl, Line, LoggedRun, NamedBy, StdStream, Window, newest};
 use crate::report::{Completeness, LastLine, Report};
 use crate::spec::defaults;
 
@@ -22,8 +21,29 @@ impl ProcHandle {
     pub async fn tail(&self, lines: usize) -> Result<Vec<Line>, JournalError> {
         let Some(report) = self.report().await else { return Ok(Vec::new()) };
         let run = logged_run(&report);
-        log_end::of(&report, &run, self.output(), soon(defaults::LOG_END_WAIT)).await;
+        log_end::of(&report, &run, self.output(), in_time()).await;
         last(&run, lines).await
+    }
+
+    /// What it writes to standard output, where that is captured ([`Output::Capture`](crate::spec::Output::Capture)); once.
+    pub fn take_stdout(&self) -> Option<Captured> {
+        self.output()?.take_captured(StdStream::Stdout)
+    }
+
+    /// The same of standard error.
+    pub fn take_stderr(&self) -> Option<Captured> {
+        self.output()?.take_captured(StdStream::Stderr)
+    }
+
+    /// Resolves when everything it has written so far to streams that are read here ([`Output::Tee`](crate::spec::Output::Tee)
+    /// and its like) has been handed on: written to this process's own output, and taken by journald. At once where
+    /// there are none.
+    ///
+    /// Cancel safe.
+    pub async fn handed_on(&self) {
+        for (_, pump) in self.output().map(RunOutput::pumps).unwrap_or_default() {
+            pump.handed_on().await;
+        }
     }
 
     /// As [`Self::report`], with its last lines and whether the journal has all that it wrote: of a proc that is over it
@@ -50,7 +70,7 @@ impl ProcManager {
 
 async fn take_logs(report: &mut Report, output: Option<&RunOutput>, lines: usize) {
     let run = logged_run(report);
-    let complete = log_end::of(report, &run, output, soon(defaults::LOG_END_WAIT)).await;
+    let complete = log_end::of(report, &run, output, in_time()).await;
     match last(&run, lines).await {
         Ok(found) => report.take_logs(&complete, found.iter().map(told).collect()),
         Err(error) => {
@@ -88,6 +108,7 @@ pub fn logged_run(report: &Report) -> LoggedRun {
     }
 }
 
-fn soon(wait: Duration) -> Instant {
-    Instant::now() + wait
+/// Until when the end of a log is waited for.
+pub(super) fn in_time() -> Instant {
+    Instant::now() + defaults::LOG_END_WAIT
 }

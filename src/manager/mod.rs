@@ -15,6 +15,7 @@ mod events;
 mod handle;
 mod ladder;
 mod log_end;
+mod log_lines;
 mod logs;
 mod message;
 mod monitor;
@@ -35,6 +36,7 @@ pub use captured::Captured;
 pub use error::{ReadyError, ReapError, TerminateError, WaitError};
 pub use events::{ProcEvent, ProcEvents};
 pub use handle::{ProcHandle, StatusWatch};
+pub use log_lines::{LogEvent, LogLine, LogLines};
 pub use logs::logged_run;
 pub use monitor::{ExitMonitor, MonitorError};
 

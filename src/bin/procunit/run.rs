@@ -242,7 +242,7 @@ fn stdio(spec: ProcSpecBuilder, args: &RunArgs, pty: Option<&Pty>) -> ProcSpecBu
     } else if args.detach {
         spec.lifetime(Lifetime::Detached).stdin(Input::Null).stdout(Output::Journal).stderr(Output::Journal)
     } else {
-        spec.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
+        spec.stdin(Input::Inherit)
     }
 }
 
