@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use procunit::ProcManager;
-use procunit::id::ProcId;
 use procunit::journal::{
     Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest, newest_where, sees_suppressed,
     suppressed,
@@ -103,13 +102,13 @@ impl Output<'_> {
                 // A flood of lines must not hide an end, and what was printed is shown before it waits.
                 biased;
                 end = ends.next() => match end {
-                    Some(run) => lines.end(run),
+                    Some(End::Seen(run)) => lines.end(run),
+                    Some(End::Due) => {
+                        self.printer.flush()?;
+                        ends.tell_first();
+                    }
                     None => break,
                 },
-                () = ends.told_long_enough() => {
-                    self.printer.flush()?;
-                    ends.tell_first();
-                }
                 line = lines.next() => match line? {
                     Some(line) => self.line(&line)?,
                     None => break,
@@ -168,6 +167,13 @@ impl Output<'_> {
     }
 }
 
+enum End {
+    /// That run is over.
+    Seen(usize),
+    /// One has been over long enough to be told.
+    Due,
+}
+
 /// The ends of what is followed, and what is yet to be told of them.
 struct Ends {
     waiting: JoinSet<(usize, Option<Report>)>,
@@ -184,31 +190,25 @@ impl Ends {
             if let Ok(handle) = manager.adopt(&chosen.run.id).await {
                 waiting.spawn(async move {
                     let waited = handle.wait().await;
-                    (run, if waited.is_ok() { handle.report().await.ok() } else { None })
+                    (run, if waited.is_ok() { handle.report().await } else { None })
                 });
             }
         }
         Self { waiting, seen: VecDeque::new(), quiet }
     }
 
-    /// Which run is over next; `None` where all are. Cancel safe.
-    async fn next(&mut self) -> Option<usize> {
-        loop {
-            match self.waiting.join_next().await? {
-                Ok((run, report)) => {
-                    self.seen.extend(report.map(|report| (Instant::now(), report)));
-                    return Some(run);
-                }
-                Err(_) => {}
+    /// What happens next; `None` where all are over. Cancel safe.
+    async fn next(&mut self) -> Option<End> {
+        let due = self.seen.front().map(|(at, _)| *at + QUIET);
+        tokio::select! {
+            biased;
+            over = self.waiting.join_next() => {
+                // A task of ours does not panic, and nobody aborts it.
+                let (run, report) = over?.ok()?;
+                self.seen.extend(report.map(|report| (Instant::now(), report)));
+                Some(End::Seen(run))
             }
-        }
-    }
-
-    /// Resolves when the first that is not told has been over for a while; not at all where there is none.
-    async fn told_long_enough(&self) {
-        match self.seen.front() {
-            Some((at, _)) => sleep_until(*at + QUIET).await,
-            None => std::future::pending().await,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(End::Due),
         }
     }
 
