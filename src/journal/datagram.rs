@@ -27,6 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often journald is looked for at the least, as nothing tells when it is there again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Whether journald is where it should be.
+pub fn is_there() -> bool {
+    Path::new(SOCKET).exists()
+}
+
 /// A socket of this process's that journald reads, for everyone who has something to send.
 #[derive(Debug)]
 pub(crate) struct Datagrams {

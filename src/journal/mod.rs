@@ -32,6 +32,7 @@ mod suppressed;
 pub(crate) mod sync;
 pub(crate) mod taps;
 
+pub use datagram::is_there;
 pub use error::JournalError;
 pub use journalctl::{Journalctl, JournalctlRecords};
 pub use lines::{Line, Lines, newest, newest_where};

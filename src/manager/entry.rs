@@ -17,7 +17,7 @@ use super::output::{RunOutput, Slot};
 use super::sweep::Sweep;
 use crate::id::ProcId;
 use crate::launcher::{DeliverError, Fact, ProcRun, RunKey, Streams};
-use crate::report::{Asked, Report, RunFacts};
+use crate::report::{Asked, OutputReport, Report, RunFacts};
 use crate::signal::Signal;
 use crate::spec::{Lifetime, ProcSpec, StopPolicy, defaults};
 use crate::status::ProcStatus;
@@ -35,6 +35,8 @@ pub(super) struct Terms {
     pub(super) stop: StopPolicy,
     /// The longest it may run. This manager enforces it for an attached proc; systemd for a detached one.
     pub(super) runtime_max: Option<Duration>,
+    /// Where its output goes, of one that somebody else started.
+    pub(super) output: OutputReport,
 }
 
 /// Where the hold on a run stands.
@@ -313,7 +315,7 @@ impl Entry {
             details,
             runtime_max: self.terms.runtime_max,
             notes: &self.notes,
-            output: self.output.get().map(RunOutput::told),
+            output: self.output.get().map_or(&self.terms.output, RunOutput::told),
         })
     }
 }

@@ -99,7 +99,11 @@ impl ProcHandle {
                     pump.map(|(_, pump)| pump.lines())
                 };
                 let (stdout, stderr) = (feed(StdStream::Stdout), feed(StdStream::Stderr));
-                Source::Here(Here { stdout, stderr, pumps: pumps.into_iter().map(|(_, pump)| pump).collect() })
+                Source::Here(Here {
+                    stdout,
+                    stderr,
+                    pumps: pumps.into_iter().map(|(_, pump)| pump).collect(),
+                })
             }
         };
         Ok(LogLines { handle: self.clone(), source, over: false })

@@ -120,7 +120,7 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) details: Option<&'a UnitDetails>,
     pub(crate) runtime_max: Option<Duration>,
     pub(crate) notes: &'a [String],
-    pub(crate) output: Option<&'a OutputReport>,
+    pub(crate) output: &'a OutputReport,
 }
 
 /// What is seen of a proc that nobody here holds.
@@ -154,9 +154,7 @@ impl Report {
         report.take_machine(machine, facts.asked, facts.details, facts.runtime_max);
         report.escalated = facts.escalated;
         report.notes = facts.notes.to_vec();
-        if let Some(output) = facts.output {
-            report.output = output.clone();
-        }
+        report.output.clone_from(facts.output);
         report.transitions = facts.history.iter().cloned().collect();
         report.transitions_dropped = facts.history.dropped();
         report

@@ -30,6 +30,8 @@ fn told_to(mut machine: Machine, events: Vec<(Event, Timestamp)>) -> (Machine, H
     (machine, history)
 }
 
+const NOWHERE: OutputReport = OutputReport { stdout: None, stderr: None, apart: None };
+
 fn facts<'a>(id: &'a ProcId, machine: &'a Machine, history: &'a History) -> RunFacts<'a> {
     RunFacts {
         id,
@@ -43,7 +45,7 @@ fn facts<'a>(id: &'a ProcId, machine: &'a Machine, history: &'a History) -> RunF
         escalated: false,
         details: None,
         runtime_max: None,
-        output: None,
+        output: &NOWHERE,
         notes: &[],
     }
 }

@@ -13,6 +13,7 @@ use procunit::status::StatusKind;
 use procunit::time::{Span, Timestamp, parse_span};
 
 use crate::log_args::LogsArgs;
+use crate::run_output::OutputArgs;
 
 /// Launch programs as transient systemd user services and keep hold of them.
 #[derive(Debug, Parser)]
@@ -218,8 +219,8 @@ pub(crate) enum Awaited {
 
 /// Run a program as a unit of its own, to its exact end
 ///
-/// Attached (without -d), the program has this command's stdin, stdout and stderr, and this command exits as the
-/// program did. Ctrl-C asks it to stop; a second Ctrl-C kills it. However this command ends, the program ends too.
+/// Attached (without -d), what the program writes is shown here, byte for byte, and is in the journal as well; it has this
+/// command's stdin, and this command exits as the program did. Ctrl-C asks it to stop; a second Ctrl-C kills it. However this command ends, the program ends too.
 ///
 /// Exit codes: the program's own; 128+N for death by signal N; 124 for a time limit; 125 where it could not be
 /// launched; 126 and 127 where it is not executable or not found.
@@ -241,6 +242,8 @@ pub(crate) struct RunArgs {
     /// (SIGKILL), `stty sane` helps. Interactive shells ignore TERM: --stop-signal HUP ends them without delay.
     #[arg(short = 't', long, conflicts_with = "detach")]
     pub(crate) pty: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Its name; without one, the program's name and a short random part
     #[arg(short, long)]
     pub(crate) name: Option<String>,

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use procunit::ProcManager;
 use procunit::journal::{
-    Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest, newest_where, sees_suppressed,
-    suppressed,
+    Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest_where, sees_suppressed, suppressed,
 };
 use procunit::report::Report;
 use procunit::spec::Lifetime;

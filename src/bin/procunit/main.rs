@@ -23,6 +23,7 @@ mod pty_bytes;
 mod retention;
 mod rm;
 mod run;
+mod run_output;
 mod select;
 mod show;
 mod status;

@@ -12,7 +12,7 @@ use procunit::ProcHandle;
 use procunit::id::{InvocationId, ProcId, UnitName};
 use procunit::launcher::LaunchError;
 use procunit::report::VERSION;
-use procunit::spec::{Input, Lifetime, Output, ProcSpec, ProcSpecBuilder, RestartPolicy, defaults};
+use procunit::spec::{ProcSpec, ProcSpecBuilder, RestartPolicy, defaults};
 use procunit::sys::token::token;
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ use crate::args::{Global, RunArgs};
 use crate::pty::Pty;
 use crate::tty::Modes;
 use crate::wishes::{Wish, Wishes};
-use crate::{connect, exit, retention, show};
+use crate::{connect, exit, retention, run_output, show};
 
 /// Letters in the random part of a name that nobody chose.
 const TOKEN_LEN: usize = 5;
@@ -64,7 +64,11 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec, pty: Option<P
     modes.restore();
     tell_notes(global, &handle);
     let status = match pty {
-        None => until_over(&handle, wish, &mut wishes).await?,
+        None => {
+            let status = until_over(&handle, wish, &mut wishes).await?;
+            run_output::finish(&handle, &mut wishes).await;
+            status
+        }
         Some(pty) => {
             tell_of_the_way_out(global);
             let forwarding = pty.forward(&modes, &mut wishes).context("taking the terminal")?;
@@ -77,7 +81,15 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec, pty: Option<P
     if code == 0 && args.timeout.is_none() && !global.wants_json() {
         return Ok(0);
     }
-    let Some(report) = handle.report().await else { return Ok(code) };
+    if run_output::is_read_no_more(&status) {
+        return Ok(code);
+    }
+    let report = if global.wants_json() {
+        handle.report_with_logs(defaults::TAIL_LINES).await
+    } else {
+        handle.report().await
+    };
+    let Some(report) = report else { return Ok(code) };
     let code = if report.hit_time_limit() { exit::TIME_LIMIT } else { code };
     if global.wants_json() {
         show::say(serde_json::to_string(&report)?);
@@ -203,7 +215,12 @@ fn spec(id: &ProcId, args: &RunArgs, pty: Option<&Pty>) -> anyhow::Result<ProcSp
     for (name, value) in &args.property {
         spec = spec.property(name, value);
     }
-    Ok(stdio(stopping(spec, args), args, pty).build()?)
+    let spec = stopping(spec, args);
+    let spec = match pty {
+        Some(pty) => spec.terminal(pty.path()),
+        None => args.output.apply(spec, args.detach)?,
+    };
+    Ok(spec.build()?)
 }
 
 fn restart(args: &RunArgs) -> anyhow::Result<Option<RestartPolicy>> {
@@ -234,16 +251,6 @@ fn stopping(mut spec: ProcSpecBuilder, args: &RunArgs) -> ProcSpecBuilder {
     let after = timeout + defaults::RUN_BACKSTOP_MARGIN;
     let backstop = if args.detach { after.max(defaults::BACKSTOP) } else { after };
     spec.stop_timeout(timeout).backstop(backstop)
-}
-
-fn stdio(spec: ProcSpecBuilder, args: &RunArgs, pty: Option<&Pty>) -> ProcSpecBuilder {
-    if let Some(pty) = pty {
-        spec.terminal(pty.path())
-    } else if args.detach {
-        spec.lifetime(Lifetime::Detached).stdin(Input::Null).stdout(Output::Journal).stderr(Output::Journal)
-    } else {
-        spec.stdin(Input::Inherit)
-    }
 }
 
 fn environment(spec: ProcSpecBuilder, args: &RunArgs) -> anyhow::Result<ProcSpecBuilder> {

@@ -14,7 +14,7 @@ use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
 use crate::manager::message::{Begun, Outcome, SpawnReply, Spawned};
 use crate::manager::turns::Turn;
-use crate::report::{Asked, label_of};
+use crate::report::{Asked, OutputReport, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::machine::{Machine, Restarts};
 
@@ -51,6 +51,7 @@ impl Task {
             lifetime: spec.lifetime(),
             stop: spec.stop().clone(),
             runtime_max: spec.runtime_max(),
+            output: OutputReport::default(),
         };
         let (key, facts) = self.new_entry(id, terms);
         let restarts = restarts(spec.restart(), self.launcher.restarts_by_itself());
@@ -162,6 +163,7 @@ impl Task {
             lifetime: Lifetime::Detached,
             stop: crate::spec::StopPolicy::default(),
             runtime_max: None,
+            output: OutputReport::default(),
         };
         let (key, facts) = self.new_entry(id.clone(), terms);
         self.adopting.insert(key, reply);
@@ -191,6 +193,7 @@ impl Task {
             lifetime: sighting.lifetime,
             stop: sighting.stop,
             runtime_max: sighting.runtime_max,
+            output: OutputReport { apart: sighting.details.streams_apart(), ..OutputReport::default() },
         };
         entry.machine = Machine::restarting(sighting.restarts);
         for fact in std::mem::take(&mut entry.early) {

@@ -1,0 +1,84 @@
+//! Where the output of `procunit run` goes.
+
+use std::io::stdout;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use procunit::ProcHandle;
+use procunit::ProcStatus;
+use procunit::journal::is_there;
+use procunit::signal::Signal;
+use procunit::spec::{Input, Lifetime, Output, ProcSpecBuilder};
+use tokio::time::timeout;
+
+use crate::wishes::Wishes;
+
+/// How long what a proc left behind, which is being ended, is waited for: it may still have something to say.
+const LEFTOVERS: Duration = Duration::from_secs(1);
+
+/// The flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutputArgs {
+    /// Where its standard output goes: journal, tee (this command's own and the journal), inherit (this command's own
+    /// alone), null, or file:PATH, which is appended to [default: tee; with -d, journal]
+    #[arg(long, value_name = "TARGET", conflicts_with = "pty")]
+    stdout: Option<Output>,
+    /// The same of its standard error
+    #[arg(long, value_name = "TARGET", conflicts_with = "pty")]
+    stderr: Option<Output>,
+    /// Keep its output out of the journal: it gets this command's own stdout and stderr, which may be a terminal, as they are
+    #[arg(long, conflicts_with_all = ["detach", "pty"])]
+    no_journal: bool,
+}
+
+impl OutputArgs {
+    /// Sets the three streams, as far as the flags and what is usual decide.
+    pub(crate) fn apply(&self, spec: ProcSpecBuilder, detach: bool) -> anyhow::Result<ProcSpecBuilder> {
+        let usual = match () {
+            () if detach => Output::Journal,
+            // Without a journal there is no reason to stand in between.
+            () if self.no_journal || !is_there() => Output::Inherit,
+            () => Output::Tee,
+        };
+        let stdout = target(self.stdout.as_ref().unwrap_or(&usual))?;
+        let stderr = target(self.stderr.as_ref().unwrap_or(&usual))?;
+        let spec = if detach {
+            spec.lifetime(Lifetime::Detached).stdin(Input::Null)
+        } else {
+            spec.stdin(Input::Inherit)
+        };
+        Ok(spec.stdout(stdout).stderr(stderr))
+    }
+}
+
+fn target(output: &Output) -> anyhow::Result<Output> {
+    let Output::File(path) = output else { return Ok(output.clone()) };
+    let absolute = std::path::absolute(Path::new(path)).with_context(|| format!("file:{path}"))?;
+    let absolute = absolute.into_os_string().into_string();
+    Ok(Output::File(absolute.unwrap_or_else(|lossy| lossy.to_string_lossy().into_owned())))
+}
+
+/// Waits until everything that a proc which is over wrote has gone where it goes. A wish is not to wait for that: who reads
+/// it may take for ever.
+pub(crate) async fn finish(handle: &ProcHandle, wishes: &mut Wishes) {
+    let finished = async {
+        let _ = timeout(LEFTOVERS, handle.gone()).await;
+        handle.handed_on().await;
+    };
+    tokio::select! {
+        () = finished => {}
+        _ = wishes.next() => {}
+    }
+}
+
+/// Whether it ended as nobody read on, as in `procunit run -- yes | head`: that is no failure to tell of.
+pub(crate) fn is_read_no_more(status: &ProcStatus) -> bool {
+    let stdout = stdout();
+    let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let gone = poll(&mut polled, PollTimeout::ZERO).is_ok()
+        && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR));
+    gone && matches!(status, ProcStatus::Killed { signal: Signal::PIPE, .. })
+}
