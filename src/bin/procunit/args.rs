@@ -238,8 +238,9 @@ pub(crate) struct RunArgs {
     /// It is its controlling terminal, so that shells and editors work: Ctrl-C and Ctrl-Z are for what runs in there, and ^]
     /// three times within a second stops it. What it writes is shown here alone and is not in the journal. Where stdin is
     /// not a terminal, it is typed, and its end is Ctrl-D; where stdout is not, it gets what a terminal would, lines
-    /// that end in CR LF. However this command ends, its own terminal is as it was; only where it has no moment left for that
-    /// (SIGKILL), `stty sane` helps. Interactive shells ignore TERM: --stop-signal HUP ends them without delay.
+    /// that end in CR LF. However this command ends, its own terminal is as it was: only SIGKILL, or another signal that it
+    /// does not handle, leaves no moment for that, and `stty sane` helps. Interactive shells ignore TERM: --stop-signal HUP
+    /// ends them without delay.
     #[arg(short = 't', long, conflicts_with = "detach")]
     pub(crate) pty: bool,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 //!
 //! It has the size and the modes of the terminal that this command is on, which is raw meanwhile: every key goes
 //! through as its bytes, and it is the proc's own terminal that makes signals of some. It is put back on every way out that
-//! leaves this process a moment: not by SIGKILL.
+//! leaves this process a moment: SIGKILL does not, nor does a signal that nothing here handles, such as SIGUSR1.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, stderr, stdin, stdout};
