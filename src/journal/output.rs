@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 
 /// A line that a proc wrote to a stream which this process reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutputLine {
     /// Which proc.
     pub id: ProcId,
@@ -28,6 +29,7 @@ pub struct OutputLine {
 
 /// What comes to a channel that lines are forwarded to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OutputEvent {
     /// A line.
     Line(OutputLine),

@@ -95,7 +95,7 @@ impl Pump {
     }
 
     /// Waits until it has been handed on as well, the beginning of a line included: copied, in files, and taken by
-    /// journald's socket, or given up.
+    /// journald's socket, or given up. Who copies and does not read on is waited for as long as that takes.
     pub(crate) async fn handed_on(&self) {
         self.wait(Progress::HandedOn).await;
     }
