@@ -84,10 +84,12 @@ fn the_json_form_is_version_1() {
         "message_bytes",
         "pid",
         "priority",
+        "stream",
         "version",
     ];
     assert_eq!(keys, expected);
     assert_eq!((&line["message"], &line["id"]), (&"one".into(), &id.as_str().into()));
+    assert_eq!(line["stream"], "stdout");
     assert_eq!(told["lines"][1]["message"], "two");
 }
 
