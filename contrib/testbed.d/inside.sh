@@ -33,7 +33,7 @@ service() {
     (
         echo 0 >"$dir/cgroup.procs"
         ulimit -Hn 524288 2>/dev/null # needs CAP_SYS_RESOURCE
-        ulimit -Sn 1024
+        ulimit -Sn "${nofile:-1024}"
         cd ~ 2>/dev/null || cd /
         umask 0022
         exec env -i HOME=~ USER="$user" LOGNAME="$user" SHELL="$shell" LANG="${LANG:-C.UTF-8}" ${XDG_RUNTIME_DIR:+"XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"} \
@@ -70,7 +70,8 @@ start_journald() {
     # Audit= unset leaves the kernel's audit switch alone; the default turns it on for the whole machine.
     mkdir /run/systemd/journald.conf.d
     printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=\n%s' "$journald" >/run/systemd/journald.conf.d/testbed.conf
-    service system.slice/systemd-journald.service journald /lib/systemd/systemd-journald
+    # As its own unit has it. Of streams that it cannot take it loses all, and says nothing.
+    nofile=hard service system.slice/systemd-journald.service journald /lib/systemd/systemd-journald
 }
 
 make_runtime_dir() {
