@@ -33,7 +33,7 @@ service() {
     (
         echo 0 >"$dir/cgroup.procs"
         ulimit -Hn 524288 2>/dev/null # needs CAP_SYS_RESOURCE
-        ulimit -Sn 1024
+        ulimit -Sn "${nofile:-1024}"
         cd ~ 2>/dev/null || cd /
         umask 0022
         exec env -i HOME=~ USER="$user" LOGNAME="$user" SHELL="$shell" LANG="${LANG:-C.UTF-8}" ${XDG_RUNTIME_DIR:+"XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"} \
@@ -69,8 +69,9 @@ start_journald() {
     ln -s system.journal "$dir/user-$UID.journal"
     # Audit= unset leaves the kernel's audit switch alone; the default turns it on for the whole machine.
     mkdir /run/systemd/journald.conf.d
-    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=\n' >/run/systemd/journald.conf.d/testbed.conf
-    service system.slice/systemd-journald.service journald /lib/systemd/systemd-journald
+    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=\n%s' "$journald" >/run/systemd/journald.conf.d/testbed.conf
+    # As its own unit has it. Of streams that it cannot take it loses all, and says nothing.
+    nofile=hard service system.slice/systemd-journald.service journald /lib/systemd/systemd-journald
 }
 
 make_runtime_dir() {
@@ -138,11 +139,11 @@ signal_cmd() {
 
 declare -A kind_depth=([local]=0 [release]=2)
 
-# run_inside ENV-FD SIGNALS-TO-RESET VERBOSE TREE CMD...
+# run_inside ENV-FD SIGNALS-TO-RESET VERBOSE TREE JOURNALD-SETTINGS CMD...
 run_inside() {
-    local done_pid='' code cmd_pid='' kind=local env_fd=$1 reset=$2 tree=$4 outer_environment
+    local done_pid='' code cmd_pid='' kind=local env_fd=$1 reset=$2 tree=$4 journald=$5 outer_environment
     verbose=$3
-    shift 4
+    shift 5
     mapfile -d '' -t outer_environment <&"$env_fd"
     if [[ $tree ]]; then
         kind=release

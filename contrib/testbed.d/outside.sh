@@ -169,7 +169,7 @@ run_outside() {
         echo 0 >"$bed/cgroup.procs" || die "cannot enter the cgroup $bed"
         # The cgroup namespace has its root where the process stands now.
         exec setpriv --pdeathsig KILL unshare --mount --pid --cgroup --fork --kill-child=KILL --mount-proc --propagation private \
-            "$BASH" "$self" __inside "$env_fd" "$reset" "$verbose" "${tree-}" "$@"
+            "$BASH" "$self" __inside "$env_fd" "$reset" "$verbose" "${tree-}" "$journald" "$@"
     ) <&0 &
     unshare_pid=$!
     while [[ ! ${done_pid-} ]]; do

@@ -150,6 +150,13 @@ from_outside() { # VARIABLE
 
 children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
 
+# What the caller asks of journald, and the means to stop it for a while.
+set_up_journald() {
+    mkdir -p "$root/etc/systemd/journald.conf.d"
+    printf '[Journal]\n%s' "$journald" >"$root/etc/systemd/journald.conf.d/testbed.conf"
+    install -m 4755 "$root/usr/bin/kill" "$root/usr/local/bin/testbed-kill"
+}
+
 # Sets `leader`, the container's PID 1. nspawn's helper processes live in our own PID namespace.
 container_is_booting() {
     local pid
@@ -173,6 +180,7 @@ start_release() {
     local binds=()
     root=/run/systemd/bed/root
     overlay "$tree" "$root"
+    set_up_journald
     bring_in
     # An overlay of our own, not --volatile=overlay: its lock would keep a second bed from the tree (252).
     service container nspawn systemd-nspawn --quiet --directory="$root" --boot --machine=testbed --register=no --keep-unit \

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod chance;
+pub(crate) mod journald;
 pub(crate) mod outside;
 pub(crate) mod record;
 pub(crate) mod relay;
