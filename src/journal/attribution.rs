@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_sentinel_is_nobodys_and_says_nothing_of_its_stream() {
-        let words = mark::sentinel(&"0".repeat(32)).into_bytes();
+        let words = mark::sentinel(&"0".repeat(mark::TOKEN_LEN)).into_bytes();
         let mut runs = web();
         let sentinel =
             |pid, invocation| by(pid, Record { message: words.clone(), ..record(150, "s", invocation) });

@@ -61,6 +61,12 @@ impl Copier {
         answered
     }
 
+    /// Ends when nothing more can be written.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let queue = self.queue.clone();
+        async move { queue.closed().await }
+    }
+
     /// Waits until nothing more can be written, and says why.
     pub(super) async fn gave_up(&self) -> io::ErrorKind {
         self.queue.closed().await;

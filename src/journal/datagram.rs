@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(300);
-    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    const TOKEN: &str = "0123456789ab";
 
     fn entry(message: &[u8]) -> Entry {
         let mut entry = Entry::default();

@@ -15,6 +15,8 @@ use super::output::OutputLine;
 use super::stream::StdStream;
 use super::taps::{Copying, Forward, Journal, Taps};
 
+/// Bytes that are read at once at the most: what a pipe holds.
+const CHUNK: usize = 64 * 1024;
 /// Lines that are told before readers get a turn.
 const TELL: usize = 256;
 
@@ -98,6 +100,17 @@ impl Outflow {
                 answered(flushed).await;
             }
         }
+    }
+
+    /// How many bytes are to be read at once. What was read is handed on to the last line before anything else is done, and
+    /// journald takes its time for each.
+    pub(super) fn chunk(&self) -> usize {
+        if self.journal.is_some() { CHUNK / 4 } else { CHUNK }
+    }
+
+    /// Ends when the descriptor it is copied to takes no more.
+    pub(super) fn copy_closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.copying.closed()
     }
 
     /// Waits for what happens by itself. Cancel safe.

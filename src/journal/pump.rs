@@ -17,8 +17,6 @@ use super::output::OutputLine;
 use super::taps::Taps;
 use crate::sys::queue;
 
-/// Bytes that are read at once at the most: what a pipe holds.
-const CHUNK: usize = 64 * 1024;
 
 /// A stream that is read.
 ///
@@ -61,7 +59,7 @@ impl Pump {
         let (requests, asked) = mpsc::unbounded_channel();
         let (told, progress) = watch::channel(Progress::Reading);
         let task = Task {
-            source,
+            source: Some(source),
             outflow: Outflow::start(taps, Arc::clone(&shared))?,
             shared: Arc::clone(&shared),
             read: 0,
@@ -120,7 +118,8 @@ impl Drop for Pump {
 }
 
 struct Task {
-    source: pipe::Receiver,
+    /// Until it is closed.
+    source: Option<pipe::Receiver>,
     outflow: Outflow,
     shared: Arc<Shared>,
     /// Bytes read.
@@ -164,7 +163,7 @@ impl Task {
         tokio::select! {
             happening = self.outflow.happening() => Next::Happened(happening),
             Some(request) = self.asked.recv() => Next::Asked(request),
-            readable = self.source.readable() => if readable.is_ok() { Next::Readable } else { Next::End },
+            readable = readable(self.source.as_ref()) => if readable { Next::Readable } else { Next::End },
         }
     }
 
@@ -174,9 +173,10 @@ impl Task {
     /// [`io::ErrorKind::UnexpectedEof`] at the end; the kernel's.
     fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
         // As much memory as it takes: a stream of which little comes shall not have more of it, waiting or handed on.
-        let there = self.readable().clamp(1, CHUNK);
+        let Some(source) = &self.source else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+        let there = self.readable().clamp(1, self.outflow.chunk());
         let mut chunk = Vec::with_capacity(there);
-        match self.source.try_read_buf(&mut chunk) {
+        match source.try_read_buf(&mut chunk) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => {
                 self.read += len as u64;
@@ -189,13 +189,24 @@ impl Task {
 
     /// Bytes in the pipe; what cannot be told is taken for nothing.
     fn readable(&self) -> usize {
-        queue::readable(self.source.as_fd()).unwrap_or(0)
+        self.source.as_ref().and_then(|source| queue::readable(source.as_fd()).ok()).unwrap_or(0)
     }
 
     async fn take(&mut self, chunk: Vec<u8>) {
         let lines = self.outflow.note(&chunk);
         self.due(Progress::Read).into_iter().for_each(tell);
-        self.outflow.hand_on(chunk, &lines).await;
+        let closed = self.outflow.copy_closed();
+        {
+            let mut handing_on = std::pin::pin!(self.outflow.hand_on(chunk, &lines));
+            tokio::select! {
+                () = &mut handing_on => {}
+                () = closed => {
+                    // Its writer shall know at once that nobody reads on; who has to take what was read may take a while.
+                    self.source = None;
+                    handing_on.await;
+                }
+            }
+        }
         self.answer_handed_on().await;
     }
 
@@ -240,6 +251,15 @@ impl Task {
         if let Some(mut forward) = owed {
             forward.tell().await;
         }
+    }
+}
+
+/// Whether there may be something to read, once that is known.
+async fn readable(source: Option<&pipe::Receiver>) -> bool {
+    match source {
+        Some(source) => source.readable().await.is_ok(),
+        // It is closed as its copy ended, which happens next.
+        None => std::future::pending().await,
     }
 }
 

@@ -88,6 +88,20 @@ impl Copying {
         }
     }
 
+    /// Ends when a descriptor takes no more; never where there is none.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let closed = match self {
+            Self::Descriptor(copier) => Some(copier.closed()),
+            Self::Nothing | Self::Reader(_) => None,
+        };
+        async move {
+            match closed {
+                Some(closed) => closed.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Waits until a descriptor takes no more, and says why; for ever where there is none.
     pub(super) async fn gave_up(&self) -> io::ErrorKind {
         match self {

@@ -60,6 +60,7 @@ use turns::Turns;
 pub struct ProcManager {
     commands: mpsc::UnboundedSender<Command>,
     launcher: Arc<dyn ProcLauncher>,
+    outlets: Arc<Outlets>,
     turns: Turns,
     defaults: SpecDefaults,
 }
@@ -93,15 +94,16 @@ impl ProcManager {
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let outlets = Outlets::new(launcher.stream_kinds(), output);
+        let outlets = Arc::new(outlets);
         let task = task::Task::new(
-            (Arc::clone(&launcher), Arc::new(outlets)),
+            (Arc::clone(&launcher), Arc::clone(&outlets)),
             turns.clone(),
             commands.downgrade(),
             inbox,
             exit_records,
         );
         tokio::spawn(task.run());
-        Self { commands, launcher, turns, defaults }
+        Self { commands, launcher, outlets, turns, defaults }
     }
 
     /// The launcher's name.
@@ -179,6 +181,7 @@ impl ProcManager {
         self.turns.close();
         let _ = self.ask(|reply| Command::Close { reply }).await;
         let summary = self.terminate_all(None, Concurrency::default(), "its manager was shut down").await;
+        self.outlets.flush().await;
         let _ = self.ask(|reply| Command::Finish { reply }).await;
         self.launcher.close().await;
         summary

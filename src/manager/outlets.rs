@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::duplex;
 use tokio::sync::{OnceCell, mpsc};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::captured::Captured;
 use super::output::{RunOutput, pipe};
@@ -43,8 +43,16 @@ pub(super) struct Outlets {
     datagrams: OnceCell<Arc<Datagrams>>,
     forward: Option<mpsc::Sender<OutputEvent>>,
     aggregate: Option<Aggregate>,
+    /// What is read here, as long as somebody has it.
+    pumps: Mutex<Vec<Weak<Pump>>>,
     /// Whether somebody was told that there is no journal.
     warned: AtomicBool,
+}
+
+impl std::fmt::Debug for Outlets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlets").finish_non_exhaustive()
+    }
 }
 
 /// What a manager was told of the output of its procs.
@@ -67,6 +75,7 @@ impl Outlets {
             datagrams: OnceCell::new(),
             forward: settings.forward,
             aggregate: settings.aggregate,
+            pumps: Mutex::default(),
             warned: AtomicBool::new(false),
         }
     }
@@ -267,6 +276,35 @@ impl Outlets {
         }
     }
 
+    fn remember(&self, pump: &Arc<Pump>) {
+        let mut pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before it grows, what nobody has any more is swept out.
+        if pumps.len() == pumps.capacity() {
+            pumps.retain(|pump| pump.strong_count() > 0);
+        }
+        pumps.push(Arc::downgrade(pump));
+    }
+
+    /// Waits until what was read here has been handed on, and is in the files; not for ever, as a reader may be gone to
+    /// sleep.
+    pub(super) async fn flush(&self) {
+        let pumps: Vec<_> = {
+            let pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
+            pumps.iter().filter_map(Weak::upgrade).collect()
+        };
+        let flushed = async {
+            for pump in pumps {
+                pump.handed_on().await;
+            }
+            if let Some(files) = &self.aggregate {
+                let _ = files.flushed().await.await;
+            }
+        };
+        if timeout(defaults::LOG_END_WAIT, flushed).await.is_err() {
+            tracing::warn!("not all that procs wrote was taken by those who have to take it");
+        }
+    }
+
     fn forward_for(&self, spec: &ProcSpec) -> Option<&mpsc::Sender<OutputEvent>> {
         self.forward.as_ref().filter(|_| spec.is_forwarded())
     }
@@ -299,7 +337,9 @@ impl Outlets {
             aggregate: self.aggregate_for(spec).cloned(),
             tail: defaults::TAIL_LINES,
         };
-        kept.keep_read(which, Some(Pump::start(read, taps)?), captured);
+        let pump = Arc::new(Pump::start(read, taps)?);
+        self.remember(&pump);
+        kept.keep_read(which, Some(pump), captured);
         Ok(write)
     }
 

@@ -87,11 +87,11 @@ impl RunOutput {
     }
 
     /// A stream that is read here, and what of it is the caller's.
-    pub(super) fn keep_read(&mut self, which: StdStream, pump: Option<Pump>, captured: Option<Captured>) {
+    pub(super) fn keep_read(&mut self, which: StdStream, pump: Option<Arc<Pump>>, captured: Option<Captured>) {
         self.told.apart = Some(true);
         let mut held = self.held();
         let kept = held.kept(which);
-        kept.pump = pump.map(Arc::new);
+        kept.pump = pump;
         kept.captured = captured;
     }
 

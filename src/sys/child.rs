@@ -226,14 +226,6 @@ fn at<T>(step: Step, result: Result<T, Errno>) -> Result<(), (Step, Errno)> {
 }
 
 impl Stream {
-    /// The descriptor that it has already.
-    pub(crate) fn open(&self) -> Option<&OwnedFd> {
-        match self {
-            Self::Null => None,
-            Self::Open(fd) => Some(fd),
-        }
-    }
-
     /// Puts it under this number. Async-signal-safe.
     fn put(&self, number: c_int, how: OFlag) -> Result<(), Errno> {
         match self {
