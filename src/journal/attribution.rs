@@ -35,6 +35,9 @@ struct Heard {
     writers: VecDeque<(u32, Option<usize>)>,
 }
 
+/// An answer: a wanted run, or for certain none.
+struct Told(Option<usize>);
+
 impl Attribution {
     pub(super) fn new(runs: Vec<LoggedRun>) -> Self {
         let invocation = |(index, run): (usize, &LoggedRun)| run.invocation.map(|named| (named, index));
@@ -66,7 +69,7 @@ impl Attribution {
         if mark::token_of(&record.message).is_some() && !self.is_written_by_a_run(record) {
             return None;
         }
-        if let Some(sent) = self.sent(record) {
+        if let Some(Told(sent)) = self.sent(record) {
             return sent;
         }
         if record.invocation.is_none() || self.is_of_a_plain_child(record) {
@@ -97,9 +100,9 @@ impl Attribution {
     }
 
     /// The run that a manager says it read the record from. Anybody can write that field, but not another's uid.
-    fn sent(&self, record: &Record) -> Option<Option<usize>> {
+    fn sent(&self, record: &Record) -> Option<Told> {
         let index = self.by_invocation.get(&record.run?).copied();
-        Some(index.filter(|index| self.runs.get(*index).is_some_and(|run| record.uid == Some(run.uid))))
+        Some(Told(index.filter(|index| self.runs.get(*index).is_some_and(|run| record.uid == Some(run.uid)))))
     }
 
     /// Whether it is a program's own line that looks like a sentinel: the sentinels are written by managers.
@@ -120,7 +123,7 @@ impl Attribution {
 
     fn unnamed(&mut self, record: &Record) -> Option<usize> {
         let heard = record.stream_id.and_then(|stream| self.streams.get(&stream));
-        if let Some(known) = heard.zip(record.pid).and_then(|(heard, pid)| heard.by_writer(pid)) {
+        if let Some(Told(known)) = heard.zip(record.pid).and_then(|(heard, pid)| heard.by_writer(pid)) {
             return known;
         }
         let by_pid = self.by_main_process(record);
@@ -185,8 +188,8 @@ fn may_have_written(run: &LoggedRun, record: &Record) -> bool {
 }
 
 impl Heard {
-    fn by_writer(&self, pid: u32) -> Option<Option<usize>> {
-        self.writers.iter().find(|(writer, _)| *writer == pid).map(|(_, index)| *index)
+    fn by_writer(&self, pid: u32) -> Option<Told> {
+        self.writers.iter().find(|(writer, _)| *writer == pid).map(|(_, index)| Told(*index))
     }
 
     fn learn(&mut self, pid: Option<u32>, index: Option<usize>) {
