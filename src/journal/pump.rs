@@ -17,7 +17,6 @@ use super::output::OutputLine;
 use super::taps::Taps;
 use crate::sys::queue;
 
-
 /// A stream that is read.
 ///
 /// Dropped, it is read no more, and its writer finds the pipe closed. What was read and not handed on by then is lost:

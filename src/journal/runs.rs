@@ -283,7 +283,8 @@ mod tests {
     #[tokio::test]
     async fn anothers_records_and_sentinels_are_no_runs() {
         let theirs = Record { uid: Some(1001), ..out(1, 1, 10) };
-        let sentinel = Record { message: mark::sentinel(&"a".repeat(mark::TOKEN_LEN)).into_bytes(), ..out(2, 2, 1) };
+        let sentinel =
+            Record { message: mark::sentinel(&"a".repeat(mark::TOKEN_LEN)).into_bytes(), ..out(2, 2, 1) };
         let logged = Record { stream_id: None, ..out(3, 3, 1) };
         assert_eq!(starts(vec![theirs, sentinel, logged]).await, [0; 0]);
     }

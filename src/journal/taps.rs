@@ -145,9 +145,11 @@ impl Journal {
 
     /// Sends lines; how many were lost, and why the last of them was.
     pub(super) async fn write(&mut self, lines: &[OutputLine]) -> (u64, Option<Loss>) {
-        if !std::mem::replace(&mut self.waited_for_run, true) {
+        let unknown = self.run.borrow().is_none() && lines.iter().any(|line| line.run.is_none());
+        if unknown && !self.waited_for_run {
             // Where it never comes, lines without it are better than none.
-            let _ = timeout(RUN_KNOWN_WITHIN, self.run.wait_for(Option::is_some)).await;
+            self.waited_for_run =
+                timeout(RUN_KNOWN_WITHIN, self.run.wait_for(Option::is_some)).await.is_err();
         }
         let newest = *self.run.borrow();
         let (mut lost, mut why) = (0, None);

@@ -22,8 +22,8 @@ impl ProcLauncher for Box<dyn ProcLauncher> {
         (**self).launches_at_once()
     }
 
-    fn stream_kinds(&self) -> StreamKinds {
-        (**self).stream_kinds()
+    fn stream_kinds(&self, spec: &ProcSpec) -> StreamKinds {
+        (**self).stream_kinds(spec)
     }
 
     fn launch(

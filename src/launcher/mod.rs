@@ -61,8 +61,9 @@ pub trait ProcLauncher: Send + Sync + 'static {
         None
     }
 
-    /// What it does with the streams of [`Self::launch`].
-    fn stream_kinds(&self) -> StreamKinds {
+    /// What it does with the streams of [`Self::launch`] of this proc.
+    fn stream_kinds(&self, spec: &ProcSpec) -> StreamKinds {
+        let _ = spec;
         StreamKinds::None
     }
 

@@ -29,6 +29,8 @@ pub enum Stream {
     Journal,
     /// A duplicate of this one.
     Fd(Arc<OwnedFd>),
+    /// This file, which is there, opened at its path to be appended to.
+    File(String),
 }
 
 /// What a launcher does with the streams it is given.
@@ -38,6 +40,9 @@ pub enum StreamKinds {
     None,
     /// It hands descriptors over.
     Descriptors,
+    /// It hands over what can be opened again by its path (pipes, files, terminals; `/proc/PID/fd`), as it opens that for
+    /// each further run, and can open a stream to the journal by itself.
+    PathsOrJournal,
     /// It hands descriptors over, and can open a stream to the journal by itself, in which standard output and standard
     /// error cannot be told apart.
     DescriptorsOrJournal,

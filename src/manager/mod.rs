@@ -19,10 +19,12 @@ mod log_lines;
 mod logs;
 mod message;
 mod monitor;
+mod opening;
 mod outlets;
 mod output;
 mod sweep;
 mod task;
+mod to_journal;
 mod turns;
 
 use std::ffi::OsString;
@@ -93,7 +95,7 @@ impl ProcManager {
         output: OutputSettings,
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let outlets = Outlets::new(launcher.stream_kinds(), output);
+        let outlets = Outlets::new(output);
         let outlets = Arc::new(outlets);
         let task = task::Task::new(
             (Arc::clone(&launcher), Arc::clone(&outlets)),
@@ -104,6 +106,12 @@ impl ProcManager {
         );
         tokio::spawn(task.run());
         Self { commands, launcher, outlets, turns, defaults }
+    }
+
+    /// How many lines could not be written to the files of [`ManagerBuilder::aggregate`], as of a disk that is full. The
+    /// files say it, too, where they take more.
+    pub fn lines_not_gathered(&self) -> u64 {
+        self.outlets.not_gathered()
     }
 
     /// The launcher's name.

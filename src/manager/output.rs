@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::captured::Captured;
 use crate::id::{InvocationId, ProcId};
@@ -16,7 +17,7 @@ use crate::journal::pool::Lease;
 use crate::journal::pump::Pump;
 use crate::journal::stream::OwnedStream;
 use crate::report::OutputReport;
-use crate::spec::{Output, Stdio};
+use crate::spec::{Output, Stdio, defaults};
 use crate::unit::syslog_identifier;
 
 /// The output of a proc, from when it is launched on.
@@ -29,6 +30,8 @@ pub(super) struct RunOutput {
     notes: Vec<String>,
     /// The run whose lines are read here, once it is known.
     run: watch::Sender<Option<InvocationId>>,
+    /// The newest run that was named, over or not.
+    named: Mutex<Option<InvocationId>>,
     /// The way of what is read here to the journal.
     datagrams: Option<Arc<Datagrams>>,
     held: Mutex<Held>,
@@ -58,6 +61,7 @@ impl RunOutput {
             told: told(stdio),
             notes: Vec::new(),
             run: watch::Sender::default(),
+            named: Mutex::default(),
             datagrams: None,
             held: Mutex::default(),
         }
@@ -87,7 +91,12 @@ impl RunOutput {
     }
 
     /// A stream that is read here, and what of it is the caller's.
-    pub(super) fn keep_read(&mut self, which: StdStream, pump: Option<Arc<Pump>>, captured: Option<Captured>) {
+    pub(super) fn keep_read(
+        &mut self,
+        which: StdStream,
+        pump: Option<Arc<Pump>>,
+        captured: Option<Captured>,
+    ) {
         self.told.apart = Some(true);
         let mut held = self.held();
         let kept = held.kept(which);
@@ -141,7 +150,26 @@ impl RunOutput {
 
     /// Says which run it is of from now on.
     pub(super) fn name_run(&self, run: Option<InvocationId>) {
-        self.run.send_if_modified(|known| std::mem::replace(known, run) != run);
+        let before = std::mem::replace(&mut *self.named.lock().unwrap_or_else(PoisonError::into_inner), run);
+        if run != before {
+            self.run.send_replace(run);
+        }
+    }
+
+    /// That run is over, and another one follows: what is in the pipes by now is of the first, and what comes after it waits
+    /// for the name of the second.
+    pub(super) fn end_run(&self, over: Option<InvocationId>) {
+        let pumps = self.pumps();
+        if pumps.is_empty() || *self.run.borrow() != over {
+            return;
+        }
+        let run = self.run.clone();
+        tokio::spawn(async move {
+            for (_, pump) in pumps {
+                let _ = timeout(defaults::TAIL_DRAIN, pump.read_up()).await;
+            }
+            run.send_if_modified(|named| named.take_if(|named| Some(*named) == over).is_some());
+        });
     }
 
     /// The caller's end of a stream that it reads; once.

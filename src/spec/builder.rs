@@ -327,8 +327,7 @@ fn cwd(cwd: OsString) -> Result<String, SpecError> {
 fn stdio(stdio: Stdio, lifetime: Lifetime) -> Result<Stdio, SpecError> {
     for (field, output) in [(Field::Stdout, &stdio.stdout), (Field::Stderr, &stdio.stderr)] {
         let flaw = match output {
-            Output::File(path) if !path.starts_with('/') => Some(Flaw::NotAbsolute),
-            Output::File(path) => value_flaw(path.as_bytes()),
+            Output::File(path) => path_flaw(path),
             read if read.is_read_here() && lifetime == Lifetime::Detached => Some(Flaw::ReadHere),
             _ => None,
         };
@@ -336,12 +335,18 @@ fn stdio(stdio: Stdio, lifetime: Lifetime) -> Result<Stdio, SpecError> {
             return Err(SpecError::new(field, flaw));
         }
     }
-    let flaw = stdio.terminal.as_ref().and_then(|path| match path.chars().find(|c| c.is_control()) {
+    let flaw = stdio.terminal.as_deref().and_then(path_flaw);
+    flaw.map_or(Ok(stdio), |flaw| Err(SpecError::new(Field::Terminal, flaw)))
+}
+
+/// A path that stands in a unit's file as it is.
+fn path_flaw(path: &str) -> Option<Flaw> {
+    match path.chars().find(|c| c.is_control()) {
         Some(found) => Some(Flaw::Control(found)),
         None if !path.starts_with('/') => Some(Flaw::NotAbsolute),
+        None if path.ends_with(|c: char| c == '\\' || c.is_whitespace()) => Some(Flaw::LostEnd),
         None => None,
-    });
-    flaw.map_or(Ok(stdio), |flaw| Err(SpecError::new(Field::Terminal, flaw)))
+    }
 }
 
 fn umask(mask: u32) -> Result<u32, SpecError> {

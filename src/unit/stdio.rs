@@ -19,7 +19,7 @@ pub struct UnitStreams {
 }
 
 /// Standard output or standard error of a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum UnitStream {
     /// `/dev/null`.
     #[default]
@@ -28,12 +28,14 @@ pub enum UnitStream {
     Journal,
     /// A descriptor that is passed.
     Descriptor,
+    /// A path that is opened for each run, and appended to.
+    Path(String),
 }
 
 impl UnitStreams {
     /// Whether systemd opens a stream to the journal, and says so in `JOURNAL_STREAM`.
     pub(super) fn has_systemds_own(&self) -> bool {
-        self.terminal.is_none() && [self.stdout, self.stderr].contains(&UnitStream::Journal)
+        self.terminal.is_none() && [&self.stdout, &self.stderr].contains(&&UnitStream::Journal)
     }
 }
 
@@ -59,19 +61,18 @@ fn terminal(path: &str) -> [Property; 4] {
 
 fn apart(streams: &UnitStreams) -> Vec<Property> {
     let mut properties = vec![input(streams.stdin)];
-    properties.extend(stdout(streams.stdout, streams.stderr));
-    properties.push(output("StandardError", "StandardErrorFileDescriptor", FdSlot::Stderr, streams.stderr));
+    properties.extend(stdout(&streams.stdout, &streams.stderr));
+    properties.push(output(&STDERR, &streams.stderr));
     properties
 }
 
 /// A passed descriptor does not replace the setting beside it, and a standard error whose setting equals that of
 /// standard output is made a duplicate of it, descriptor and all (`can_inherit_stderr_from_stdout`, execute.c;
 /// measured, 252). So the setting beside a passed standard output is one that standard error does not have.
-fn stdout(stdout: UnitStream, stderr: UnitStream) -> Vec<Property> {
-    let mut properties =
-        vec![output("StandardOutput", "StandardOutputFileDescriptor", FdSlot::Stdout, stdout)];
-    if stdout == UnitStream::Descriptor {
-        let unlike = if stderr == UnitStream::Null { "journal" } else { "null" };
+fn stdout(stdout: &UnitStream, stderr: &UnitStream) -> Vec<Property> {
+    let mut properties = vec![output(&STDOUT, stdout)];
+    if *stdout == UnitStream::Descriptor {
+        let unlike = if *stderr == UnitStream::Null { "journal" } else { "null" };
         properties.push(Property::new("StandardOutput", unlike));
     }
     properties
@@ -94,10 +95,33 @@ fn input(is_passed: bool) -> Property {
     }
 }
 
-fn output(name: &'static str, descriptor: &'static str, slot: FdSlot, stream: UnitStream) -> Property {
+/// The properties of one stream.
+struct Names {
+    setting: &'static str,
+    descriptor: &'static str,
+    path: &'static str,
+    slot: FdSlot,
+}
+
+const STDOUT: Names = Names {
+    setting: "StandardOutput",
+    descriptor: "StandardOutputFileDescriptor",
+    path: "StandardOutputFileToAppend",
+    slot: FdSlot::Stdout,
+};
+
+const STDERR: Names = Names {
+    setting: "StandardError",
+    descriptor: "StandardErrorFileDescriptor",
+    path: "StandardErrorFileToAppend",
+    slot: FdSlot::Stderr,
+};
+
+fn output(names: &Names, stream: &UnitStream) -> Property {
     match stream {
-        UnitStream::Null => Property::new(name, "null"),
-        UnitStream::Journal => Property::new(name, "journal"),
-        UnitStream::Descriptor => Property::new(descriptor, slot),
+        UnitStream::Null => Property::new(names.setting, "null"),
+        UnitStream::Journal => Property::new(names.setting, "journal"),
+        UnitStream::Descriptor => Property::new(names.descriptor, names.slot),
+        UnitStream::Path(path) => Property::new(names.path, path.as_str()),
     }
 }

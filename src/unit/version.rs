@@ -58,6 +58,9 @@ pub enum Feature {
     EffectiveLimits,
     /// `ExtraFileDescriptors`.
     ExtraFileDescriptors,
+    /// Passed standard streams that a unit still has when it is started again. 252 closes them with the first run, and the
+    /// next writes to `/dev/null`; 257 does not (both measured, those in between not tried).
+    KeptDescriptors,
     /// `MANAGERPIDFDID` in a service's environment.
     ManagerPidfdId,
     /// journald's `Synchronize` for ordinary users.
@@ -67,7 +70,7 @@ pub enum Feature {
 }
 
 /// Each feature, the version it came with, and what its lack means to a person. The facts file has the sources.
-const TABLE: [(Feature, u32, &str); 15] = [
+const TABLE: [(Feature, u32, &str); 16] = [
     (Feature::OpenFile, 253, "files opened for a proc by systemd"),
     (Feature::UnitByPidfd, 253, "finding a unit by pidfd"),
     (Feature::ExecStartEx, 254, "'$' in arguments after a reload and a restart"),
@@ -80,6 +83,7 @@ const TABLE: [(Feature, u32, &str); 15] = [
     (Feature::HandoffTimestamp, 256, "telling a setup failure from a program's own exit 200 to 243"),
     (Feature::EffectiveLimits, 256, "effective memory and task limits"),
     (Feature::ExtraFileDescriptors, 257, "more descriptors than the standard three"),
+    (Feature::KeptDescriptors, 257, "output streams of a proc that are kept over its restarts"),
     (Feature::ManagerPidfdId, 258, "the user manager's pidfd id for programs"),
     (Feature::JournalSynchronize, 258, "waiting for the journal to catch up"),
     (Feature::OomKills, 259, "the number of OOM kills"),

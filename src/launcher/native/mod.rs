@@ -74,7 +74,7 @@ impl ProcLauncher for NativeLauncher {
         Some(defaults::NATIVE_LAUNCHES_AT_ONCE)
     }
 
-    fn stream_kinds(&self) -> StreamKinds {
+    fn stream_kinds(&self, _: &ProcSpec) -> StreamKinds {
         StreamKinds::Descriptors
     }
 

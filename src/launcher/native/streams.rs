@@ -26,6 +26,7 @@ fn output(id: &ProcId, stream: Given) -> Result<Stream, LaunchError> {
     match stream {
         Given::Null => Ok(Stream::Null),
         Given::Fd(fd) => given(fd),
+        Given::File(path) => file(&path),
         Given::Journal => Err(LaunchError::Unsupported {
             id: id.clone(),
             why: "the native launcher opens no stream to the journal by itself; one must be passed"
@@ -39,6 +40,12 @@ fn output(id: &ProcId, stream: Given) -> Result<Stream, LaunchError> {
 fn given(fd: Arc<OwnedFd>) -> Result<Stream, LaunchError> {
     let above = if fd.as_raw_fd() > 2 { fd } else { Arc::new(fd.try_clone().map_err(opening)?) };
     Ok(Stream::Open(above))
+}
+
+fn file(path: &str) -> Result<Stream, LaunchError> {
+    let opened = OpenOptions::new().append(true).open(path);
+    let file = opened.map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?;
+    given(Arc::new(file.into()))
 }
 
 fn terminal(path: &str) -> Result<OwnedFd, LaunchError> {

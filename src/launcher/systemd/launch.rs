@@ -1,6 +1,6 @@
 //! One launch, from spec to verdict.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,9 @@ use crate::spec::{Lifetime, ProcSpec, defaults};
 use crate::status::observe::{Main, observe};
 use crate::sys::caller;
 use crate::time::Timestamp;
-use crate::unit::{LaunchContext, PlanNote, UnitPlan, UnitStream, UnitStreams, plan};
+use crate::unit::{
+    Feature, LaunchContext, PlanNote, SystemdVersion, UnitPlan, UnitStream, UnitStreams, plan,
+};
 
 /// After the start job has ended, how long the signal that says what became of it may take before a look is
 /// made. systemd queues both in the same round of its loop.
@@ -38,6 +40,7 @@ pub(super) async fn launch(
     streams: &Streams,
     facts: Facts,
 ) -> Result<Launched, LaunchError> {
+    refuse_what_is_lost(shared, spec, streams)?;
     let mut context = context(shared, spec, streams).await?;
     let unit = UnitName::for_proc(spec.id());
     let key = facts.key;
@@ -71,7 +74,7 @@ async fn context(shared: &Shared, spec: &ProcSpec, streams: &Streams) -> Result<
     let extra = properties::typed(shared, spec).await?;
     let manager_env = shared.manager_env().await.map_err(|refused| error::of_launch(spec.id(), refused))?;
     let (version, slice) = (shared.version, SliceName::app());
-    let streams = unit_streams(streams);
+    let streams = unit_streams(streams, opens_by_path(spec, shared.version));
     Ok(LaunchContext { version, program, cwd, caller, manager_env, slice, tie: None, streams, extra })
 }
 
@@ -176,8 +179,8 @@ impl Attempt<'_> {
         let UnitPlan { name, properties, notes } = plan(self.spec, context)?;
         let fds = FdSlots {
             stdin: self.streams.stdin.as_ref().map(AsFd::as_fd),
-            stdout: descriptor(&self.streams.stdout),
-            stderr: descriptor(&self.streams.stderr),
+            stdout: descriptor(&self.streams.stdout).filter(|_| !self.opens_by_path(context)),
+            stderr: descriptor(&self.streams.stderr).filter(|_| !self.opens_by_path(context)),
             tie: place.tie_read.as_ref().map(AsFd::as_fd),
         };
         let started = self.shared.bus.start_transient(name.as_str(), &properties, &place.aux, fds).await;
@@ -185,6 +188,11 @@ impl Attempt<'_> {
             self.undo_unanswered(asked_at).await;
         }
         Ok(started.map(|job| (job, notes.iter().map(PlanNote::to_string).collect())))
+    }
+
+    /// Whether systemd opens the output itself, for each run anew.
+    fn opens_by_path(&self, context: &LaunchContext) -> bool {
+        opens_by_path(self.spec, context.version)
     }
 
     /// Waits for the first picture that says something of the main process, and for the end of the start job.
@@ -319,16 +327,42 @@ fn may_have_been_done(error: &BusError) -> bool {
 
 fn descriptor(stream: &Stream) -> Option<BorrowedFd<'_>> {
     match stream {
-        Stream::Null | Stream::Journal => None,
+        Stream::Null | Stream::Journal | Stream::File(_) => None,
         Stream::Fd(fd) => Some(fd.as_fd()),
     }
 }
 
-fn unit_streams(streams: &Streams) -> UnitStreams {
+/// What is passed can be opened again for a further run as long as this process has it, and a detached proc goes on without.
+fn refuse_what_is_lost(shared: &Shared, spec: &ProcSpec, streams: &Streams) -> Result<(), LaunchError> {
+    let is_passed = |stream: &Stream| matches!(stream, Stream::Fd(_));
+    let passed = is_passed(&streams.stdout) || is_passed(&streams.stderr);
+    if !passed || spec.lifetime() == Lifetime::Attached || !opens_by_path(spec, shared.version) {
+        return Ok(());
+    }
+    let why = format!(
+        "systemd {} forgets output that was passed as a descriptor when it starts a proc again ({} does not), and nobody is \
+         left to pass it anew; send it to the journal or a file",
+        shared.version,
+        Feature::KeptDescriptors.since(),
+    );
+    Err(LaunchError::Unsupported { id: spec.id().clone(), why })
+}
+
+/// Whether systemd has to be told a path to what is passed: see [`Feature::KeptDescriptors`].
+pub(super) fn opens_by_path(spec: &ProcSpec, version: SystemdVersion) -> bool {
+    spec.restart().is_some() && !version.has(Feature::KeptDescriptors)
+}
+
+fn unit_streams(streams: &Streams, by_path: bool) -> UnitStreams {
     let kind = |stream: &Stream| match stream {
         Stream::Null => UnitStream::Null,
         Stream::Journal => UnitStream::Journal,
+        // Its manager has it open as long as the proc is not over.
+        Stream::Fd(fd) if by_path => {
+            UnitStream::Path(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()))
+        }
         Stream::Fd(_) => UnitStream::Descriptor,
+        Stream::File(path) => UnitStream::Path(path.clone()),
     };
     UnitStreams {
         stdin: streams.stdin.is_some(),

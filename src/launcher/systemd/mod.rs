@@ -151,8 +151,13 @@ impl ProcLauncher for SystemdLauncher {
         Some(defaults::LAUNCHES_AT_ONCE)
     }
 
-    fn stream_kinds(&self) -> StreamKinds {
-        StreamKinds::DescriptorsOrJournal
+    /// Below 257 a unit that is started again has lost the descriptors that were passed for it.
+    fn stream_kinds(&self, spec: &ProcSpec) -> StreamKinds {
+        if launch::opens_by_path(spec, self.shared.version) {
+            StreamKinds::PathsOrJournal
+        } else {
+            StreamKinds::DescriptorsOrJournal
+        }
     }
 
     fn launch(

@@ -13,6 +13,7 @@ use crate::launcher::{AdoptError, Adopted, Facts, LaunchError, ProcRun, RunKey, 
 use crate::manager::entry::{Entry, Hold, Terms};
 use crate::manager::ladder::Ladder;
 use crate::manager::message::{Begun, Outcome, SpawnReply, Spawned};
+use crate::manager::opening;
 use crate::manager::turns::Turn;
 use crate::report::{Asked, OutputReport, label_of};
 use crate::spec::{Lifetime, ProcSpec, defaults};
@@ -81,7 +82,8 @@ impl Task {
                 let streams = match streams {
                     Some(streams) => streams,
                     None => {
-                        let (streams, opened) = outlets.open(&spec).await?;
+                        let (streams, opened) =
+                            opening::open(&outlets, launcher.stream_kinds(&spec), &spec).await?;
                         // Before any fact of it.
                         let _ = output.set(opened);
                         streams
@@ -117,7 +119,8 @@ impl Task {
             entry.notes.extend_from_slice(output.notes());
             output.name_run(entry.machine.run());
         }
-        entry.next.streams = entry.next.spec.is_some().then_some(streams);
+        // What is started again by a path opens them again.
+        entry.next.streams = (entry.machine.restarts_by() != Restarts::Never).then_some(streams);
         if launched.tells_ready {
             entry.expect_ready();
         }

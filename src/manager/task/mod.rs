@@ -218,8 +218,16 @@ impl Task {
         if self.adopting.contains_key(&fact.key) {
             return entry.early.push(fact);
         }
+        let was_over = entry.machine.ended().is_some();
         let step = entry.machine.step(fact.event, fact.at);
         entry.take(step);
+        if !was_over
+            && entry.machine.ended().is_some()
+            && !entry.is_over()
+            && let Some(output) = entry.output.get()
+        {
+            output.end_run(entry.machine.run());
+        }
         self.after_fact(fact.key);
     }
 

@@ -1,0 +1,191 @@
+//! Opens the streams of one run as its spec asks for them.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use tokio::io::duplex;
+
+use super::captured::Captured;
+use super::outlets::Outlets;
+use super::output::{RunOutput, pipe};
+use super::to_journal::ToJournal;
+use crate::id::UnitName;
+use crate::journal::StdStream;
+use crate::journal::pump::Pump;
+use crate::journal::taps::{CopyTo, JournalTap, Taps};
+use crate::launcher::{LaunchError, Stream, StreamKinds, Streams};
+use crate::spec::{Input, Lifetime, Output, ProcSpec, defaults};
+use crate::unit::syslog_identifier;
+
+/// Bytes of captured output that wait for their reader here, beside those in the pipe.
+const CAPTURE_BUFFER: usize = 64 * 1024;
+
+/// Opens the streams of a run for a launcher that takes these.
+///
+/// # Errors
+/// [`LaunchError`], naming the stream.
+pub(super) async fn open(
+    outlets: &Outlets,
+    kinds: StreamKinds,
+    spec: &ProcSpec,
+) -> Result<(Streams, RunOutput), LaunchError> {
+    let stdio = spec.stdio();
+    let mut output = RunOutput::of(stdio);
+    if kinds == StreamKinds::None {
+        return Ok((Streams::default(), output));
+    }
+    if let Some(terminal) = &stdio.terminal {
+        return Ok((Streams { terminal: Some(terminal.clone()), ..Streams::default() }, output));
+    }
+    let stdin = input(&stdio.stdin).map_err(os("opening standard input"))?;
+    let opening = Opening { outlets, kinds, spec };
+    let mut journal = ToJournal::of(outlets, kinds, spec, opening.connected(), &mut output).await;
+    let stdout = opening.stream(StdStream::Stdout, &mut journal, &mut output).await?;
+    let stderr = opening.stream(StdStream::Stderr, &mut journal, &mut output).await?;
+    Ok((Streams { stdin, stdout, stderr, journal_stream: journal.named(), terminal: None }, output))
+}
+
+/// See [`open`].
+struct Opening<'a> {
+    outlets: &'a Outlets,
+    kinds: StreamKinds,
+    spec: &'a ProcSpec,
+}
+
+impl Opening<'_> {
+    async fn stream(
+        &self,
+        which: StdStream,
+        journal: &mut ToJournal<'_>,
+        kept: &mut RunOutput,
+    ) -> Result<Stream, LaunchError> {
+        let doing = match which {
+            StdStream::Stdout => "opening standard output",
+            StdStream::Stderr => "opening standard error",
+        };
+        let output = output_of(self.spec, which);
+        let opened = match output {
+            Output::Null => Ok(Stream::Null),
+            Output::Fd(fd) => Ok(Stream::Fd(Arc::clone(fd))),
+            Output::Inherit => own(which).map(passed),
+            Output::File(path) => return appended(path),
+            _ if self.is_read_here(output) => self.read_here(which, kept).map(passed),
+            Output::Journal => return journal.open(which, kept).await,
+            Output::Capture { .. } | Output::Tee => captured(which, kept).map(passed),
+        };
+        opened.map_err(os(doing))
+    }
+
+    /// How many streams of the proc are the journal's own.
+    fn connected(&self) -> usize {
+        let both = [StdStream::Stdout, StdStream::Stderr].map(|which| output_of(self.spec, which));
+        let connects = |to: &&Output| matches!(to, Output::Journal) && !self.is_read_here(to);
+        both.into_iter().filter(connects).count()
+    }
+
+    /// Whether it is this process that reads it, for the journal or others.
+    fn is_read_here(&self, output: &Output) -> bool {
+        let is_attached = self.spec.lifetime() == Lifetime::Attached;
+        let is_gathered =
+            self.outlets.forward_for(self.spec).is_some() || self.outlets.aggregate_for(self.spec).is_some();
+        match output {
+            Output::Tee | Output::Capture { journal: true } => true,
+            Output::Capture { journal: false } => is_attached && is_gathered,
+            // A pipe can be opened again for a later run, and a stream to the journal cannot.
+            Output::Journal => is_attached && (is_gathered || self.kinds == StreamKinds::PathsOrJournal),
+            Output::Null | Output::Inherit | Output::File(_) | Output::Fd(_) => false,
+        }
+    }
+
+    /// A pipe that is read here, and handed on to whoever is to have it.
+    fn read_here(&self, which: StdStream, kept: &mut RunOutput) -> io::Result<OwnedFd> {
+        let output = output_of(self.spec, which);
+        let (read, write) = pipe()?;
+        let (copy, captured) = match output {
+            Output::Tee => (CopyTo::Descriptor(own(which)?), None),
+            Output::Capture { .. } => {
+                let (near, far) = duplex(CAPTURE_BUFFER);
+                (CopyTo::Reader(near), Some(Captured::shared(far)))
+            }
+            _ => (CopyTo::Nobody, None),
+        };
+        let taps = Taps {
+            id: self.spec.id().clone(),
+            rank: self.spec.rank(),
+            stream: which,
+            run: kept.run(),
+            copy,
+            journal: if output.reaches_journal() { self.journal_tap(kept) } else { None },
+            forward: self.outlets.forward_for(self.spec).cloned(),
+            aggregate: self.outlets.aggregate_for(self.spec).cloned(),
+            tail: defaults::TAIL_LINES,
+        };
+        let pump = Arc::new(Pump::start(read, taps)?);
+        self.outlets.remember(&pump);
+        kept.keep_read(which, Some(pump), captured);
+        Ok(write)
+    }
+
+    fn journal_tap(&self, kept: &mut RunOutput) -> Option<JournalTap> {
+        let id = self.spec.id();
+        match self.outlets.datagrams() {
+            Ok(datagrams) => {
+                kept.reach_journal_by(&datagrams);
+                let has_unit = self.kinds != StreamKinds::Descriptors;
+                let unit = has_unit.then(|| UnitName::for_proc(id).to_string());
+                Some(JournalTap { datagrams, identifier: syslog_identifier(id), unit })
+            }
+            Err(error) => {
+                kept.miss_journal(&error);
+                None
+            }
+        }
+    }
+}
+
+fn output_of(spec: &ProcSpec, which: StdStream) -> &Output {
+    match which {
+        StdStream::Stdout => &spec.stdio().stdout,
+        StdStream::Stderr => &spec.stdio().stderr,
+    }
+}
+
+/// A pipe that the caller reads, and nobody else.
+fn captured(which: StdStream, kept: &mut RunOutput) -> io::Result<OwnedFd> {
+    let (read, write) = pipe()?;
+    kept.keep_read(which, None, Some(Captured::pipe(read)?));
+    Ok(write)
+}
+
+fn os(doing: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
+    move |source| LaunchError::Os { doing, source }
+}
+
+fn input(input: &Input) -> io::Result<Option<Arc<OwnedFd>>> {
+    Ok(match input {
+        Input::Null => None,
+        Input::Inherit => Some(Arc::new(io::stdin().as_fd().try_clone_to_owned()?)),
+        Input::Fd(fd) => Some(Arc::clone(fd)),
+    })
+}
+
+/// A duplicate of this process's own.
+fn own(which: StdStream) -> io::Result<OwnedFd> {
+    match which {
+        StdStream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+        StdStream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+    }
+}
+
+/// Made here, so that it is the caller's to make and an error names it, and opened by whoever starts a run.
+fn appended(path: &str) -> Result<Stream, LaunchError> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    drop(opened.map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?);
+    Ok(Stream::File(path.to_owned()))
+}
+
+fn passed(fd: OwnedFd) -> Stream {
+    Stream::Fd(Arc::new(fd))
+}
