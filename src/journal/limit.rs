@@ -14,7 +14,7 @@ use tokio::process::Command;
 use super::error::JournalError;
 use super::query::{Query, Start, Wanted};
 use super::{JournalReader, Records};
-use crate::time::{Span, parse_span};
+use crate::time::{Span, Timestamp, parse_span};
 
 /// Between the moment a record counts for the limit and its time in the journal.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -63,7 +63,8 @@ impl Limit {
         self.interval.is_zero() || self.burst == 0
     }
 
-    /// Whether records of the unit can have been dropped after the last one that was kept.
+    /// Whether records of the unit can have been dropped: after the last one that was kept, before which journald has told of
+    /// it, or anywhere from `since` on, for who may not read what it told.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -71,13 +72,14 @@ impl Limit {
         self,
         reader: &J,
         unit: &str,
+        since: Option<Timestamp>,
     ) -> Result<bool, JournalError> {
         let query = |start| Query { of: Wanted::Unit(unit.to_owned()), start, until: None, follow: false };
         if self.is_off() {
             return Ok(false);
         }
         let Some(newest) = reader.open(&query(Start::Newest(1)))?.next().await? else { return Ok(false) };
-        let since = newest.at.before(self.interval + MARGIN);
+        let since = since.unwrap_or(newest.at).min(newest.at).before(self.interval + MARGIN);
         let mut records = reader.open(&query(Start::Since(since)))?;
         let mut kept = 0;
         while kept < self.burst && records.next().await?.is_some() {
@@ -129,9 +131,19 @@ mod tests {
             (&[0, 1, 2, 900], false),
             (&[], false),
         ] {
-            assert_eq!(limit(10, 3).may_hide(&at(times), "x").await.unwrap(), hides, "{times:?}");
+            assert_eq!(limit(10, 3).may_hide(&at(times), "x", None).await.unwrap(), hides, "{times:?}");
         }
-        assert!(!limit(0, 3).may_hide(&at(&[0, 1, 2]), "x").await.unwrap());
+        assert!(!limit(0, 3).may_hide(&at(&[0, 1, 2]), "x", None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_cannot_read_what_was_told_counts_from_the_start_on() {
+        let kept = Held([0, 1, 2, 900].map(|second| held((100 + second) * SECOND)).to_vec());
+        for (start, hides) in [(0, true), (5, true), (12, false), (800, false)] {
+            let since = Timestamp::from_micros((100 + start) * SECOND);
+            let found = limit(10, 3).may_hide(&kept, "x", Some(since)).await.unwrap();
+            assert_eq!(found, hides, "{start}");
+        }
     }
 
     #[test]

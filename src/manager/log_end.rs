@@ -13,6 +13,7 @@ use crate::journal::barrier::{self, Barrier};
 use crate::journal::limit::{Limit, own_unit};
 use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed_of, sync};
 use crate::report::{Completeness, Report};
+use crate::time::Timestamp;
 
 /// How long after the end what journald dropped before is looked for: it tells with the next line that it keeps, after
 /// its interval (30 s by default).
@@ -50,7 +51,7 @@ pub(super) async fn of(
     };
     let units = limited_units(report);
     // Before what it has told of is read: what it tells of in between is in there then.
-    let untold = match untold(&units).await {
+    let untold = match untold(report, &units).await {
         Ok(untold) => untold,
         Err(error) => return unknown(&error.to_string()),
     };
@@ -60,12 +61,6 @@ pub(super) async fn of(
     };
     if let (0, End::Reached, Some(why)) = (dropped, &end, untold) {
         return unknown(why);
-    }
-    if dropped == 0 && matches!(end, End::Reached) && !sees_suppressed() {
-        return unknown(
-            "it is all there that journald kept, and this user may not read whether it dropped some; the group \
-             systemd-journal may",
-        );
     }
     verdict(end, dropped)
 }
@@ -174,19 +169,21 @@ fn limited_units(report: &Report) -> Vec<String> {
     units
 }
 
-/// Why journald may have dropped lines that it has not told of yet.
-async fn untold(units: &[String]) -> Result<Option<&'static str>, JournalError> {
+/// Why journald may have dropped lines without this process having been told.
+async fn untold(report: &Report, units: &[String]) -> Result<Option<&'static str>, JournalError> {
+    const NOT_YET: &str = "journald kept as many lines of this user's units as its rate limit allows, and has not said yet \
+                           whether it dropped more; it says so with the next line that it keeps";
+    const NOT_HERE: &str = "journald kept as many lines of this user's units as its rate limit allows, and this user may not \
+                            read whether it dropped more; the group systemd-journal may";
+    const NO_LIMIT: &str = "what rate limit journald has cannot be told, and so not whether it dropped some";
+    let (since, why) = match (sees_suppressed(), report.started_at) {
+        (true, _) => (None, NOT_YET),
+        (false, started) => (Some(started.unwrap_or(Timestamp::from_micros(0))), NOT_HERE),
+    };
     for unit in units {
-        let Some(limit) = Limit::of(unit).await else {
-            return Ok(Some(
-                "what rate limit journald has cannot be told, and so not whether it dropped some",
-            ));
-        };
-        if limit.may_hide(&Journalctl::default(), unit).await? {
-            return Ok(Some(
-                "journald kept as many lines of this user's units as its rate limit allows, and has not said yet \
-                 whether it dropped more; it says so with the next line that it keeps",
-            ));
+        let Some(limit) = Limit::of(unit).await else { return Ok(Some(NO_LIMIT)) };
+        if limit.may_hide(&Journalctl::default(), unit, since).await? {
+            return Ok(Some(why));
         }
     }
     Ok(None)
