@@ -155,6 +155,7 @@ fn arguments(query: &Query) -> Vec<String> {
         Wanted::Runs(runs) => arguments.extend(matches(runs)),
         Wanted::Proc { id, uid } => arguments.extend(matches_of_proc(id, *uid)),
         Wanted::Kind(message_id) => arguments.push(format!("MESSAGE_ID={message_id}")),
+        Wanted::Unit(unit) => arguments.push(format!("_SYSTEMD_UNIT={unit}")),
     }
     arguments
 }

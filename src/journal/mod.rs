@@ -16,6 +16,7 @@ mod error;
 #[cfg(test)]
 mod held;
 mod journalctl;
+pub(crate) mod limit;
 mod lines;
 pub(crate) mod mark;
 mod outflow;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::stream::STREAM_SOCKET;
+use crate::sys::descriptors;
 
 /// Sockets of this network namespace, one line each, with the path that each is bound to (proc(5)).
 const SOCKETS: &str = "/proc/net/unix";
@@ -13,6 +14,9 @@ const SOCKETS: &str = "/proc/net/unix";
 pub const BUSY: usize = 2_048;
 /// With so many none is opened any more: what journald closes ends its writer by SIGPIPE.
 const FULL: usize = 3_800;
+/// Of the descriptors that this process may have, one in so many is a stream at most: a login's soft limit is 1,024, and
+/// the program around the manager needs some as well.
+const OF_DESCRIPTORS: usize = 2;
 /// How long a count is believed, with what was opened since added to it. Counting costs 2 ms beside 4,000 streams.
 const COUNT_AGE: Duration = Duration::from_secs(1);
 
@@ -70,7 +74,7 @@ impl Pool {
             return Room::Full;
         }
         state.since += count;
-        if state.taken + count > self.most || open + count > BUSY {
+        if state.taken + count > self.most() || open + count > BUSY {
             return Room::Shared;
         }
         state.taken += count;
@@ -81,12 +85,18 @@ impl Pool {
     pub(crate) fn is_short(&self, count: usize) -> bool {
         let state = self.lock();
         let open = state.counted.map_or(0, |(counted, _)| counted + state.since);
-        state.taken + count > self.most || open + count > BUSY
+        state.taken + count > self.most() || open + count > BUSY
     }
 
     /// Whether the next wish is answered without counting.
     pub(crate) fn is_counted(&self) -> bool {
         self.lock().counted.is_some_and(|(_, at)| at.elapsed() < COUNT_AGE)
+    }
+
+    /// As a process may raise its limit, what it is counts and not what it was.
+    fn most(&self) -> usize {
+        let limit = usize::try_from(descriptors::limit()).unwrap_or_default();
+        self.most.min(limit / OF_DESCRIPTORS)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

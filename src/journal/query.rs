@@ -112,6 +112,8 @@ pub enum Wanted {
     },
     /// Records of this kind: `MESSAGE_ID`, in lower case without dashes (systemd.journal-fields(7)).
     Kind(&'static str),
+    /// Records of what ran in this system unit, which is the one that journald's rate limit counts them for.
+    Unit(String),
 }
 
 /// Where a query begins.

@@ -1,7 +1,8 @@
 //! Whether the journal has all that a proc wrote there, as far as that can be known.
 //!
 //! A sentinel in a stream of the proc's own comes after everything that the proc wrote there, so a journal that has the
-//! sentinel has had the rest as well. What journald has read and not kept, its rate limit took.
+//! sentinel has had the rest as well. What journald has read and not kept, its rate limit took; and as the sentinel is of
+//! this process, whose unit may have a limit of its own, whether it took some is asked apart.
 
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::output::RunOutput;
 use crate::journal::barrier::{self, Barrier};
-use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed, sync};
+use crate::journal::limit::{Limit, own_unit};
+use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed_of, sync};
 use crate::report::{Completeness, Report};
+use crate::time::Timestamp;
 
 /// How long after the end what journald dropped before is looked for: it tells with the next line that it keeps, after
 /// its interval (30 s by default).
@@ -46,15 +49,18 @@ pub(super) async fn of(
         Ok(end) => end,
         Err(error) => return unknown(&error.to_string()),
     };
-    let dropped = match dropped(report, &end).await {
+    let units = limited_units(report);
+    // Before what it has told of is read: what it tells of in between is in there then.
+    let untold = match untold(report, &units).await {
+        Ok(untold) => untold,
+        Err(error) => return unknown(&error.to_string()),
+    };
+    let dropped = match dropped(report, &units, &end).await {
         Ok(dropped) => dropped,
         Err(error) => return unknown(&error.to_string()),
     };
-    if dropped == 0 && matches!(end, End::Reached) && !sees_suppressed() {
-        return unknown(
-            "it is all there that journald kept, and this user may not read whether it dropped some; the group \
-             systemd-journal may",
-        );
+    if let (0, End::Reached, Some(why)) = (dropped, &end, untold) {
+        return unknown(why);
     }
     verdict(end, dropped)
 }
@@ -87,8 +93,9 @@ fn verdict(end: End, dropped: u64) -> Completeness {
 
 /// Whether a stream of it goes there, as far as is known: of one that somebody else launched, nothing is.
 pub(super) fn reaches_journal(report: &Report) -> bool {
-    let reaches =
-        |word: &Option<String>| word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee"));
+    let reaches = |word: &Option<String>| {
+        word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee" | "capture and journal"))
+    };
     reaches(&report.output.stdout) || reaches(&report.output.stderr)
 }
 
@@ -141,16 +148,62 @@ fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {
     }
 }
 
+/// The system units that journald's rate limit counts its lines for: its user manager's, and this process's where it
+/// started it or sends them for it.
+fn limited_units(report: &Report) -> Vec<String> {
+    let managers = || Some(format!("user@{}.service", nix::unistd::getuid()));
+    let native = report.launcher == "native";
+    let unit_of = |word: &Option<String>| match word.as_deref() {
+        Some("tee" | "capture and journal") => own_unit(),
+        Some("journal") | None => {
+            if native {
+                own_unit()
+            } else {
+                managers()
+            }
+        }
+        Some(_) => None,
+    };
+    let mut units: Vec<_> =
+        [&report.output.stdout, &report.output.stderr].into_iter().filter_map(unit_of).collect();
+    units.dedup();
+    units
+}
+
+/// Why journald may have dropped lines without this process having been told.
+async fn untold(report: &Report, units: &[String]) -> Result<Option<&'static str>, JournalError> {
+    const NOT_YET: &str = "journald kept as many lines of this user's units as its rate limit allows, and has not said yet \
+                           whether it dropped more; it says so with the next line that it keeps";
+    const NOT_HERE: &str = "journald kept as many lines of this user's units as its rate limit allows, and this user may not \
+                            read whether it dropped more; the group systemd-journal may";
+    const NO_LIMIT: &str = "what rate limit journald has cannot be told, and so not whether it dropped some";
+    let (since, why) = match (sees_suppressed(), report.started_at) {
+        (true, _) => (None, NOT_YET),
+        (false, started) => (Some(started.unwrap_or(Timestamp::from_micros(0))), NOT_HERE),
+    };
+    for unit in units {
+        let Some(limit) = Limit::of(unit).await else { return Ok(Some(NO_LIMIT)) };
+        if limit.may_hide(&Journalctl::default(), unit, since).await? {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
+}
+
 /// How many lines journald says that it dropped, while the proc ran and, where the end of its log was not reached, in the
 /// minute after.
-async fn dropped(report: &Report, end: &End) -> Result<u64, JournalError> {
+async fn dropped(report: &Report, units: &[String], end: &End) -> Result<u64, JournalError> {
     let Some(since) = report.started_at else { return Ok(0) };
     let until = match end {
         End::Unknown(_) => report.ended_at.map(|ended| ended.after(TOLD_LATER)),
         End::Reached | End::Dropped | End::Lost { .. } => None,
     };
-    let told = suppressed(&Journalctl::default(), since, until).await?;
-    Ok(told.into_iter().map(|(_, count)| count).sum())
+    let mut dropped = 0;
+    for unit in units {
+        let told = suppressed_of(&Journalctl::default(), unit, since, until).await?;
+        dropped += told.into_iter().map(|(_, count)| count).sum::<u64>();
+    }
+    Ok(dropped)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl ProcHandle {
     /// [`JournalError`]; none of its lines are known then.
     pub async fn tail(&self, lines: usize) -> Result<Vec<Line>, JournalError> {
         let Some(report) = self.report().await else { return Ok(Vec::new()) };
-        let run = logged_run(&report);
+        let run = run_of(&report, self.output());
         log_end::of(&report, &run, self.output(), in_time()).await;
         last(&run, lines).await
     }
@@ -69,7 +69,7 @@ impl ProcManager {
 }
 
 async fn take_logs(report: &mut Report, output: Option<&RunOutput>, lines: usize) {
-    let run = logged_run(report);
+    let run = run_of(report, output);
     let complete = log_end::of(report, &run, output, in_time()).await;
     match last(&run, lines).await {
         Ok(found) => report.take_logs(&complete, found.iter().map(told).collect()),
@@ -93,6 +93,10 @@ fn told(line: &Line) -> LastLine {
         stream: record.stream.map(|stream| stream.as_str().to_owned()),
         message: String::from_utf8_lossy(&record.message).into_owned(),
     }
+}
+
+fn run_of(report: &Report, output: Option<&RunOutput>) -> LoggedRun {
+    LoggedRun { next_started_at: output.and_then(RunOutput::next_began), ..logged_run(report) }
 }
 
 /// The run that a report shows, as the journal knows it.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use crate::journal::pump::Pump;
 use crate::journal::stream::OwnedStream;
 use crate::report::OutputReport;
 use crate::spec::{Output, Stdio, defaults};
+use crate::time::Timestamp;
 use crate::unit::syslog_identifier;
 
 /// The output of a proc, from when it is launched on.
@@ -34,6 +36,8 @@ pub(super) struct RunOutput {
     named: Mutex<Option<InvocationId>>,
     /// The way of what is read here to the journal.
     datagrams: Option<Arc<Datagrams>>,
+    /// When the next run of its id began.
+    next_began: OnceLock<Timestamp>,
     held: Mutex<Held>,
 }
 
@@ -63,8 +67,19 @@ impl RunOutput {
             run: watch::Sender::default(),
             named: Mutex::default(),
             datagrams: None,
+            next_began: OnceLock::new(),
             held: Mutex::default(),
         }
+    }
+
+    /// From here on, what comes under its id without a name is the next run's.
+    pub(super) fn end_before_next(&self) {
+        // Of several that began, as some were refused, the first counts.
+        let _ = self.next_began.set(SystemTime::now().into());
+    }
+
+    pub(super) fn next_began(&self) -> Option<Timestamp> {
+        self.next_began.get().copied()
     }
 
     /// Where it goes, for reports.

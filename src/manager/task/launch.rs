@@ -54,6 +54,11 @@ impl Task {
             runtime_max: spec.runtime_max(),
             output: OutputReport::default(),
         };
+        if let Some(earlier) = self.newest.get(&id).and_then(|key| self.entries.get(key))
+            && let Some(output) = earlier.output.get()
+        {
+            output.end_before_next();
+        }
         let (key, facts) = self.new_entry(id, terms);
         let restarts = restarts(spec.restart(), self.launcher.restarts_by_itself());
         if let Some(entry) = self.entries.get_mut(&key) {
