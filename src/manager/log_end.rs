@@ -49,7 +49,7 @@ pub(super) async fn of(
         Ok(end) => end,
         Err(error) => return unknown(&error.to_string()),
     };
-    let units = limited_units(report);
+    let units = limited_units(report, output);
     // Before what it has told of is read: what it tells of in between is in there then.
     let untold = match untold(report, &units).await {
         Ok(untold) => untold,
@@ -150,22 +150,19 @@ fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {
 
 /// The system units that journald's rate limit counts its lines for: its user manager's, and this process's where it
 /// started it or sends them for it.
-fn limited_units(report: &Report) -> Vec<String> {
-    let managers = || Some(format!("user@{}.service", nix::unistd::getuid()));
-    let native = report.launcher == "native";
-    let unit_of = |word: &Option<String>| match word.as_deref() {
-        Some("tee" | "capture and journal") => own_unit(),
-        Some("journal") | None => {
-            if native {
-                own_unit()
-            } else {
-                managers()
-            }
+fn limited_units(report: &Report, output: Option<&RunOutput>) -> Vec<String> {
+    let is_sent = |which| output.is_some_and(|output| output.pump(which).is_some());
+    let unit_of = |(which, word): (StdStream, &Option<String>)| {
+        let goes_there =
+            word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee" | "capture and journal"));
+        match goes_there {
+            false => None,
+            true if report.launcher == "native" || is_sent(which) => own_unit(),
+            true => Some(format!("user@{}.service", nix::unistd::getuid())),
         }
-        Some(_) => None,
     };
-    let mut units: Vec<_> =
-        [&report.output.stdout, &report.output.stderr].into_iter().filter_map(unit_of).collect();
+    let both = [(StdStream::Stdout, &report.output.stdout), (StdStream::Stderr, &report.output.stderr)];
+    let mut units: Vec<_> = both.into_iter().filter_map(unit_of).collect();
     units.dedup();
     units
 }
