@@ -97,7 +97,7 @@ pub(crate) fn own_unit() -> Option<String> {
 /// The first part of a control group's path that is no slice (`cg_path_get_unit`, cgroup-util.c).
 fn unit_in(cgroups: &str) -> Option<String> {
     let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let is_slice = |part: &&str| part.ends_with(".slice");
+    let is_slice = |part: &&str| part.rsplit_once('.').is_some_and(|(_, kind)| kind == "slice");
     path.split('/').filter(|part| !part.is_empty()).find(|part| !is_slice(part)).map(str::to_owned)
 }
 
