@@ -18,7 +18,7 @@ use procunit::id::ProcId;
 use procunit::launcher::LaunchError;
 use procunit::launcher::systemd::SystemdLauncher;
 use procunit::signal::Signal;
-use procunit::spec::Lifetime;
+use procunit::spec::{Lifetime, Output};
 use procunit::status::{FailReason, Found};
 use procunit::{ProcHandle, ProcManager, ProcSpec, ProcStatus};
 use tokio::sync::Semaphore;
@@ -264,7 +264,9 @@ async fn a_reset_by_someone_else_changes_nothing() {
 }
 
 fn sleeper(label: &str) -> ProcSpec {
-    let spec = ProcSpec::builder(fresh(label), "/bin/sleep").arg("60");
+    // The relay carries bytes and no descriptors.
+    let spec =
+        ProcSpec::builder(fresh(label), "/bin/sleep").arg("60").stdout(Output::Null).stderr(Output::Null);
     spec.lifetime(Lifetime::Detached).build().expect("a spec")
 }
 

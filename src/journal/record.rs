@@ -299,7 +299,7 @@ mod tests {
         assert_eq!((record.priority, record.uid, record.pid), (Some(6), Some(1000), Some(60)));
         assert_eq!(record.identifier.as_deref(), Some("a/echo"));
         assert_eq!(record.invocation.unwrap().to_string(), "f82bc701683a4d1d84894610857aeabe");
-        assert_eq!(record.stream_id, Some(0xeacc25));
+        assert_eq!(record.stream_id, Some(0x00ea_cc25));
         assert_eq!(record.stream, Some(StdStream::Stdout));
         assert!(!record.continues);
     }

@@ -7,6 +7,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::handle::ProcHandle;
+use super::output::RunOutput;
 use super::{log_end, logs};
 use crate::id::InvocationId;
 use crate::journal::pump::Pump;
@@ -84,7 +85,7 @@ impl ProcHandle {
     /// [`JournalError`].
     pub async fn lines(&self) -> Result<LogLines, JournalError> {
         let report = self.report().await;
-        let pumps = self.output().map(|output| output.pumps()).unwrap_or_default();
+        let pumps = self.output().map(RunOutput::pumps).unwrap_or_default();
         let source = match report {
             Some(report) if log_end::reaches_journal(&report) => {
                 let run = LoggedRun { with_later: true, ..logs::logged_run(&report) };
@@ -185,7 +186,7 @@ async fn all_read(handle: &ProcHandle, pumps: &[Arc<Pump>]) {
 async fn recv(feed: &mut Option<Receiver<OutputLine>>) -> Option<LogEvent> {
     match feed {
         Some(feed) => match feed.recv().await {
-            Ok(line) => Some(of_pump(line)),
+            Ok(line) => Some(of_pump(&line)),
             Err(RecvError::Lagged(lost)) => Some(LogEvent::Lost(lost)),
             Err(RecvError::Closed) => None,
         },
@@ -196,7 +197,7 @@ async fn recv(feed: &mut Option<Receiver<OutputLine>>) -> Option<LogEvent> {
 /// What came and has not been taken.
 fn left(feed: &mut Receiver<OutputLine>) -> Option<LogEvent> {
     match feed.try_recv() {
-        Ok(line) => Some(of_pump(line)),
+        Ok(line) => Some(of_pump(&line)),
         Err(TryRecvError::Lagged(lost)) => Some(LogEvent::Lost(lost)),
         Err(TryRecvError::Empty | TryRecvError::Closed) => None,
     }
@@ -213,7 +214,7 @@ fn of_journal(line: Line) -> LogEvent {
     })
 }
 
-fn of_pump(line: OutputLine) -> LogEvent {
+fn of_pump(line: &OutputLine) -> LogEvent {
     LogEvent::Line(LogLine {
         at: line.at,
         run: line.run,

@@ -205,7 +205,7 @@ fn readable(file: &File) -> &File {
 }
 
 #[test]
-fn the_three_streams_are_the_callers_own_and_nothing_else_is_open() {
+fn without_the_journal_the_three_streams_are_the_callers_own_and_nothing_else_is_open() {
     let _manager = beside_others();
     let directory = tempfile::tempdir().expect("a directory");
     for mut streams in streams(directory.path()) {
@@ -214,7 +214,7 @@ fn the_three_streams_are_the_callers_own_and_nothing_else_is_open() {
         let plain = standard(&plain);
         assert_eq!(plain.len(), 3, "{}", streams.label);
         for caller in [in_proc(), in_proc().after("exec 7</dev/null 9</")] {
-            let unit = through(&mut streams, caller.unit(&["-q"], &OPEN));
+            let unit = through(&mut streams, caller.unit(&["-q", "--no-journal"], &OPEN));
             assert_eq!(standard(&unit), plain, "{}", streams.label);
             assert_eq!(unit.lines().count(), 3, "{}: {unit}", streams.label);
         }

@@ -84,15 +84,14 @@ impl Task {
         let span = tracing::info_span!("launch", id = %spec.id(), launcher = launcher.name());
         let launching = async move {
             let launch = async {
-                let streams = match streams {
-                    Some(streams) => streams,
-                    None => {
-                        let (streams, opened) =
-                            opening::open(&outlets, launcher.stream_kinds(&spec), &spec).await?;
-                        // Before any fact of it.
-                        let _ = output.set(opened);
-                        streams
-                    }
+                let streams = if let Some(streams) = streams {
+                    streams
+                } else {
+                    let kinds = launcher.stream_kinds(&spec);
+                    let (streams, opened) = opening::open(&outlets, kinds, &spec).await?;
+                    // Before any fact of it.
+                    let _ = output.set(opened);
+                    streams
                 };
                 let launched = launcher.launch(*spec, streams.clone(), facts).await?;
                 Ok(Begun { launched, streams })
