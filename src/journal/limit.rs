@@ -5,6 +5,7 @@
 //! is arithmetic alone: nothing is dropped before as many were kept, within the limit's interval, as the limit allows
 //! (`journal_ratelimit_test`, journald-rate-limit.c; it allows more where the disk has room).
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::time::{Span, Timestamp, parse_span};
 
 /// Between the moment a record counts for the limit and its time in the journal.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// How many records are counted before it is given up and nothing said to be sure.
+const MOST_READ: usize = 200_000;
 
 /// So many records of a unit are kept within this time, and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +85,20 @@ impl Limit {
         let Some(newest) = reader.open(&query(Start::Newest(1)))?.next().await? else { return Ok(false) };
         let since = since.unwrap_or(newest.at).min(newest.at).before(self.interval + MARGIN);
         let mut records = reader.open(&query(Start::Since(since)))?;
-        let mut kept = 0;
-        while kept < self.burst && records.next().await?.is_some() {
-            kept += 1;
+        let (mut newest, mut read) = (VecDeque::new(), 0);
+        while let Some(record) = records.next().await? {
+            read += 1;
+            newest.push_back(record.at);
+            if newest.len() < self.burst {
+                continue;
+            }
+            let full_since = newest.pop_front();
+            if read > MOST_READ || full_since.is_some_and(|at| record.at.since(at) <= self.interval + MARGIN)
+            {
+                return Ok(true);
+            }
         }
-        Ok(kept >= self.burst)
+        Ok(false)
     }
 }
 

@@ -219,7 +219,8 @@ pub(crate) enum Awaited {
 
 /// Run a program as a unit of its own, to its exact end
 ///
-/// Attached (without -d), what the program writes is shown here, byte for byte, and is in the journal as well; it has this
+/// Attached (without -d), what the program writes is shown here, byte for byte, and is in the journal as well; it writes to a
+/// pipe, not to a terminal (-t gives it one, --no-journal the one that is here). It has this
 /// command's stdin, and this command exits as the program did. Ctrl-C asks it to stop; a second Ctrl-C kills it. However this command ends, the program ends too.
 ///
 /// Exit codes: the program's own; 128+N for death by signal N; 124 for a time limit; 125 where it could not be
