@@ -130,12 +130,11 @@ async fn handed_on(output: &RunOutput, until: Instant) -> Result<(), End> {
                 "not all of {which} was taken by those who have to take it, in time"
             )));
         }
-        let account = pump.account();
-        if account.journal_lost > 0 {
-            return Err(End::Lost { which, lines: account.journal_lost });
-        }
     }
-    Ok(())
+    match output.journal_lost().first() {
+        Some(&(which, lines)) => Err(End::Lost { which, lines }),
+        None => Ok(()),
+    }
 }
 
 fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::captured::Captured;
 use crate::id::{InvocationId, ProcId};
@@ -46,6 +46,8 @@ struct Held {
     stdout: Kept,
     stderr: Kept,
     lease: Option<Lease>,
+    /// What those read who are not there any more did not get to the journal.
+    lost: Vec<(StdStream, u64)>,
 }
 
 /// What this process keeps of one stream.
@@ -209,6 +211,27 @@ impl RunOutput {
         [&held.stdout, &held.stderr].into_iter().filter_map(|kept| kept.own.clone()).collect()
     }
 
+    /// Lets go of what read its streams, and keeps what they lost.
+    fn drop_pumps(&self) {
+        let pumps = self.pumps();
+        let mut held = self.held();
+        for (which, pump) in pumps {
+            let lines = pump.account().journal_lost;
+            if lines > 0 {
+                held.lost.push((which, lines));
+            }
+            held.kept(which).pump = None;
+        }
+    }
+
+    /// How many lines of which stream journald did not take, as far as is known.
+    pub(super) fn journal_lost(&self) -> Vec<(StdStream, u64)> {
+        let mut lost = self.held().lost.clone();
+        let now = self.pumps().into_iter().map(|(which, pump)| (which, pump.account().journal_lost));
+        lost.extend(now.filter(|(_, lines)| *lines > 0));
+        lost
+    }
+
     /// Closes what is open of streams to the journal: they are few.
     pub(super) fn close_streams(&self) {
         let mut held = self.held();
@@ -235,6 +258,19 @@ impl Held {
             StdStream::Stderr => &mut self.stderr,
         }
     }
+}
+
+/// Of a proc that is over: lets go of what reads its streams when all of it has been handed on, and a while has passed in which
+/// somebody may ask for it.
+pub(super) fn let_go_later(output: Slot) {
+    tokio::spawn(async move {
+        sleep(defaults::STREAMS_KEPT).await;
+        let Some(output) = output.get() else { return };
+        for (_, pump) in output.pumps() {
+            pump.handed_on().await;
+        }
+        output.drop_pumps();
+    });
 }
 
 /// A pipe: the end that is read here, and the one that the proc gets.

@@ -8,6 +8,7 @@ use super::Task;
 use crate::launcher::RunKey;
 use crate::manager::entry::{Entry, Hold};
 use crate::manager::message::Outcome;
+use crate::manager::output::let_go_later;
 use crate::report::Report;
 use crate::spec::defaults;
 use crate::status::ProcStatus;
@@ -107,9 +108,13 @@ impl Task {
 
     /// Keeps what its streams are marked by for a while: a log that is asked for has an end then that can be known.
     fn park(&mut self, key: RunKey) {
-        let output = self.entries.get(&key).and_then(|entry| entry.output.get());
-        if output.is_some_and(|output| !output.own_streams().is_empty()) {
+        let Some(slot) = self.entries.get(&key).map(|entry| Arc::clone(&entry.output)) else { return };
+        let Some(output) = slot.get() else { return };
+        if !output.own_streams().is_empty() {
             self.parked.push_back((Instant::now() + defaults::STREAMS_KEPT, key));
+        }
+        if !output.pumps().is_empty() {
+            let_go_later(slot);
         }
     }
 
