@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::duplex;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
@@ -408,9 +409,18 @@ pub(super) fn own(which: StdStream) -> io::Result<OwnedFd> {
 }
 
 fn appended(path: &str) -> Result<Stream, LaunchError> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    let file: File = opened.map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?;
+    let file =
+        open_to_append(path).map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?;
     Ok(passed(file.into()))
+}
+
+/// A named pipe that nobody reads is an error: to wait for a reader would hold up every proc.
+fn open_to_append(path: &str) -> io::Result<File> {
+    let at_once = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().append(true).create(true).custom_flags(at_once.bits()).open(path)?;
+    // Who writes to it expects to wait.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
 }
 
 /// `$XDG_STATE_HOME/procunit/logs`, where there is no journal; the name of a unit has no slash.
