@@ -257,7 +257,8 @@ impl Task {
         let owed = outflow.finish();
         progress.send_replace(Progress::HandedOn);
         if let Some(mut forward) = owed {
-            forward.tell().await;
+            // Who reads the channel may come to it when nobody has this stream any more.
+            tokio::spawn(async move { forward.tell().await });
         }
     }
 }

@@ -104,7 +104,17 @@ impl Outlets {
         let mut journal = Journal::of(self, spec, &mut output).await;
         let stdout = self.stream(spec, StdStream::Stdout, &mut journal, &mut output).await?;
         let stderr = self.stream(spec, StdStream::Stderr, &mut journal, &mut output).await?;
+        if self.hands_over_once(spec) {
+            let passed = |stream: &Stream| matches!(stream, Stream::Fd(_));
+            output.note_later_runs(passed(&stdout), passed(&stderr));
+        }
         Ok((Streams { stdin, stdout, stderr, journal_stream: journal.named, terminal: None }, output))
+    }
+
+    /// Whether descriptors are of no use to runs after the first: those that systemd starts again by itself do not get them
+    /// (measured, 252).
+    fn hands_over_once(&self, spec: &ProcSpec) -> bool {
+        self.kinds == StreamKinds::DescriptorsOrJournal && spec.restart().is_some()
     }
 
     async fn stream(
@@ -250,7 +260,9 @@ impl Journal {
         let both = [StdStream::Stdout, StdStream::Stderr].map(|which| output_of(spec, which));
         let connects = |to: &&Output| matches!(to, Output::Journal) && !outlets.is_read_here(spec, to);
         let wanted = both.into_iter().filter(connects).count();
-        let room = if wanted == 0 { Room::Shared } else { outlets.room(wanted).await };
+        let of_systemd =
+            outlets.hands_over_once(spec) && both.iter().all(|to| connects(to) || matches!(to, Output::Null));
+        let room = if wanted == 0 || of_systemd { Room::Shared } else { outlets.room(wanted).await };
         let how = match room {
             Room::Own(lease) => {
                 output.lease(lease);

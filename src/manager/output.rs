@@ -116,6 +116,20 @@ impl RunOutput {
         *told = Some(format!("file:{path}"));
     }
 
+    /// Runs after the first do not have the descriptors of these.
+    pub(super) fn note_later_runs(&mut self, stdout: bool, stderr: bool) {
+        let which = match (stdout, stderr) {
+            (true, true) => "standard output and standard error",
+            (true, false) => "standard output",
+            (false, true) => "standard error",
+            (false, false) => return,
+        };
+        self.notes.push(format!(
+            "systemd passes descriptors to the first run alone: what those that follow by the restart policy write to \
+             {which} goes to the journal"
+        ));
+    }
+
     /// What is read here reaches the journal by this.
     pub(super) fn reach_journal_by(&mut self, datagrams: &Arc<Datagrams>) {
         self.datagrams = Some(Arc::clone(datagrams));

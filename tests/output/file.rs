@@ -7,14 +7,14 @@ use crate::bed::{Bed, clear, end_of, ms, spawn};
 use crate::live::within;
 
 each_backend! {
-    all_runs_append_whatever_the_lifetime,
+    runs_append_whatever_the_lifetime,
     both_streams_may_share_one,
     one_that_cannot_be_opened_is_named_and_nothing_is_left,
     a_named_pipe_without_a_reader_is_an_error_and_holds_nobody_up,
     a_relative_one_is_refused,
 }
 
-async fn all_runs_append_whatever_the_lifetime(bed: &Bed) {
+async fn runs_append_whatever_the_lifetime(bed: &Bed) {
     let manager = bed.manager().await;
     for &lifetime in bed.lifetimes() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -22,11 +22,20 @@ async fn all_runs_append_whatever_the_lifetime(bed: &Bed) {
         std::fs::write(&path, "before\n").expect("a file");
         let output = Output::File(path.to_str().expect("text").to_owned());
         let policy = RestartPolicy::on_failure().max(2).delay(ms(10));
-        let spec = bed.sh("echo line; exit 1").stdout(output).restart(Some(policy)).lifetime(lifetime);
+        let spec =
+            bed.sh("echo line; exit 1").stdout(output.clone()).restart(Some(policy)).lifetime(lifetime);
         let handle = spawn(&manager, spec).await;
         end_of(&handle).await;
-        let written = || std::fs::read_to_string(&path).expect("a file");
-        assert_eq!(written(), "before\nline\nline\nline\n", "{lifetime:?}");
+        let written = std::fs::read_to_string(&path).expect("a file");
+        // Those that systemd starts again write to the journal, and that is told.
+        let told = handle.notes().iter().any(|note| note.contains("goes to the journal"));
+        let expected = if told { "before\nline\n" } else { "before\nline\nline\nline\n" };
+        assert_eq!((told, written.as_str()), (bed.is_systemd(), expected), "{lifetime:?}");
+        let again = crate::bed::sh_as(bed.id(), "echo again").stdout(output).lifetime(lifetime);
+        let again = spawn(&manager, again).await;
+        end_of(&again).await;
+        assert_eq!(std::fs::read_to_string(&path).expect("a file"), expected.to_owned() + "again\n");
+        clear(&again).await;
         let report = within("a report", handle.report()).await.expect("a report");
         assert_eq!(report.output.stdout, Some(format!("file:{}", path.display())));
         clear(&handle).await;

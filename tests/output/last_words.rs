@@ -76,7 +76,7 @@ async fn delay(bed: &Bed, script: &str) -> Option<std::time::Duration> {
     let directory = tempfile::tempdir().expect("a directory");
     let gate = directory.path().join("gate");
     let wait = format!("while [ ! -e {} ]; do sleep 0.01; done", gate.display());
-    let script = format!("{script}; {wait}; exit 3");
+    let script = format!("{script}\n{wait}; exit 3");
     let handle = spawn(&manager, bed.sh(&script).stderr(CAPTURE)).await;
     let stderr = tokio::spawn(all_of(handle.take_stderr().expect("a stream")));
     let idle = Idle::watch();
