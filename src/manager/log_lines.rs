@@ -1,6 +1,8 @@
 //! The lines of one proc as they come: from the journal or, where nothing of it goes there, from what is read here.
 
+use std::fmt;
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::broadcast::Receiver;
@@ -45,8 +47,32 @@ pub enum LogEvent {
 pub struct LogLines {
     handle: ProcHandle,
     source: Source,
+    end: End,
     /// Nothing more is written: what is there is all.
     over: bool,
+}
+
+/// When nothing more is written. It is asked for once: each question is kept until the proc is over.
+struct End(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
+
+impl End {
+    fn when(reached: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
+        Self(Some(Box::pin(reached)))
+    }
+
+    /// Cancel safe.
+    async fn reached(&mut self) {
+        if let Some(reached) = &mut self.0 {
+            reached.await;
+            self.0 = None;
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("reached", &self.0.is_none()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -69,7 +95,6 @@ struct Journal {
 struct Here {
     stdout: Option<Receiver<OutputLine>>,
     stderr: Option<Receiver<OutputLine>>,
-    pumps: Vec<Arc<Pump>>,
 }
 
 impl ProcHandle {
@@ -86,13 +111,15 @@ impl ProcHandle {
     pub async fn lines(&self) -> Result<LogLines, JournalError> {
         let report = self.report().await;
         let pumps = self.output().map(RunOutput::pumps).unwrap_or_default();
-        let source = match report {
+        let handle = self.clone();
+        let (source, end) = match report {
             Some(report) if log_end::reaches_journal(&report) => {
                 let run = LoggedRun { with_later: true, ..logs::logged_run(&report) };
                 let journal = Journalctl::default();
                 let runs = std::slice::from_ref(&run);
                 let lines = Lines::follow(&journal, runs, Window::default(), None)?;
-                Source::Journal(Box::new(Journal { run, lines, told_skipped: 0 }))
+                let end = End::when(async move { all_read(&handle, &[]).await });
+                (Source::Journal(Box::new(Journal { run, lines, told_skipped: 0 })), end)
             }
             _ => {
                 let feed = |which| {
@@ -100,14 +127,12 @@ impl ProcHandle {
                     pump.map(|(_, pump)| pump.lines())
                 };
                 let (stdout, stderr) = (feed(StdStream::Stdout), feed(StdStream::Stderr));
-                Source::Here(Here {
-                    stdout,
-                    stderr,
-                    pumps: pumps.into_iter().map(|(_, pump)| pump).collect(),
-                })
+                let pumps: Vec<_> = pumps.into_iter().map(|(_, pump)| pump).collect();
+                let end = End::when(async move { all_read(&handle, &pumps).await });
+                (Source::Here(Here { stdout, stderr }), end)
             }
         };
-        Ok(LogLines { handle: self.clone(), source, over: false })
+        Ok(LogLines { handle: self.clone(), source, end, over: false })
     }
 }
 
@@ -117,20 +142,26 @@ impl LogLines {
     /// # Errors
     /// [`JournalError`], after which nothing more comes.
     pub async fn next(&mut self) -> Result<Option<LogEvent>, JournalError> {
-        match &mut self.source {
-            Source::Journal(journal) => journal.next(&self.handle, &mut self.over).await,
-            Source::Here(here) => Ok(here.next(&self.handle, &mut self.over).await),
+        let Self { handle, source, end, over } = self;
+        match source {
+            Source::Journal(journal) => journal.next(handle, end, over).await,
+            Source::Here(here) => Ok(here.next(end, over).await),
         }
     }
 }
 
 impl Journal {
-    async fn next(&mut self, handle: &ProcHandle, over: &mut bool) -> Result<Option<LogEvent>, JournalError> {
+    async fn next(
+        &mut self,
+        handle: &ProcHandle,
+        end: &mut End,
+        over: &mut bool,
+    ) -> Result<Option<LogEvent>, JournalError> {
         while !*over {
             tokio::select! {
                 // A flood of lines must not hide the end.
                 biased;
-                _ = handle.gone() => {
+                () = end.reached() => {
                     self.end(handle).await?;
                     *over = true;
                 }
@@ -156,7 +187,7 @@ impl Journal {
 }
 
 impl Here {
-    async fn next(&mut self, handle: &ProcHandle, over: &mut bool) -> Option<LogEvent> {
+    async fn next(&mut self, end: &mut End, over: &mut bool) -> Option<LogEvent> {
         while !*over {
             tokio::select! {
                 came = recv(&mut self.stdout) => match came {
@@ -167,7 +198,7 @@ impl Here {
                     Some(event) => return Some(event),
                     None => self.stderr = None,
                 },
-                () = all_read(handle, &self.pumps) => *over = true,
+                () = end.reached() => *over = true,
             }
         }
         [&mut self.stdout, &mut self.stderr].into_iter().flatten().find_map(left)

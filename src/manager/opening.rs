@@ -1,10 +1,12 @@
 //! Opens the streams of one run as its spec asks for them.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::duplex;
 
 use super::captured::Captured;
@@ -181,9 +183,20 @@ fn own(which: StdStream) -> io::Result<OwnedFd> {
 
 /// Made here, so that it is the caller's to make and an error names it, and opened by whoever starts a run.
 fn appended(path: &str) -> Result<Stream, LaunchError> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    drop(opened.map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?);
-    Ok(Stream::File(path.to_owned()))
+    let refused = |source| LaunchError::OutputFile { path: path.to_owned(), source };
+    let file = open_to_append(path).map_err(refused)?;
+    let is_file = file.metadata().map_err(refused)?.is_file();
+    // Who reads a named pipe would see its end in between.
+    Ok(if is_file { Stream::File(path.to_owned()) } else { passed(file.into()) })
+}
+
+/// A named pipe that nobody reads is an error: to wait for a reader would hold up every proc.
+fn open_to_append(path: &str) -> io::Result<File> {
+    let at_once = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().append(true).create(true).custom_flags(at_once.bits()).open(path)?;
+    // Who writes to it expects to wait.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
 }
 
 fn passed(fd: OwnedFd) -> Stream {

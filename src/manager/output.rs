@@ -124,8 +124,11 @@ impl RunOutput {
     /// It goes to a file, as no journal takes it.
     pub(super) fn fall_back(&mut self, which: StdStream, path: &Path, why: &str) {
         let path = path.display();
-        let note = format!("the journal cannot be reached ({why}); {which} goes to {path}");
-        self.notes.push(note);
+        let unreached = format!("the journal cannot be reached ({why}); ");
+        match self.notes.iter_mut().find(|note| note.starts_with(&unreached)) {
+            Some(note) => note.push_str(&format!(", {which} to {path}")),
+            None => self.notes.push(format!("{unreached}{which} goes to {path}")),
+        }
         self.told.apart = None;
         let told = match which {
             StdStream::Stdout => &mut self.told.stdout,
