@@ -42,6 +42,8 @@ pub(super) struct Shared {
 struct State {
     account: Account,
     tail: VecDeque<OutputLine>,
+    /// The line after them, as far as it has come.
+    begun: Option<OutputLine>,
     /// Made for the first reader: its buffer takes memory at once.
     readers: Option<broadcast::Sender<OutputLine>>,
     closed: bool,
@@ -64,6 +66,7 @@ impl Shared {
     /// Keeps the last of these lines.
     pub(super) fn keep(&self, lines: &[OutputLine]) {
         let mut state = self.lock();
+        state.begun = None;
         let new = lines.len().min(self.keep);
         let old = state.tail.len().min(self.keep - new);
         let over = state.tail.len() - old;
@@ -71,8 +74,18 @@ impl Shared {
         state.tail.extend(lines[lines.len() - new..].iter().cloned());
     }
 
+    /// Keeps the beginning of a line until more of it comes.
+    pub(super) fn keep_begun(&self, begun: Option<OutputLine>) {
+        self.lock().begun = begun;
+    }
+
     pub(super) fn tail(&self) -> Vec<OutputLine> {
-        self.lock().tail.iter().cloned().collect()
+        let state = self.lock();
+        let lines = state.tail.iter().chain(&state.begun);
+        lines
+            .skip((state.tail.len() + usize::from(state.begun.is_some())).saturating_sub(self.keep))
+            .cloned()
+            .collect()
     }
 
     /// A reader of what comes from here on; where nothing more does, it is told so.

@@ -56,7 +56,13 @@ impl Cutter {
         (lines, count as u64)
     }
 
-    /// What has begun of a line, as one.
+    /// What has begun of a line and may go on, as one.
+    pub(super) fn begun(&self) -> Option<OutputLine> {
+        let (at, run) = (Timestamp::from(SystemTime::now()), *self.run.borrow());
+        self.splitter.begun().map(|piece| self.line(&piece, at, run))
+    }
+
+    /// What has begun of a line, as one: the next begins anew.
     pub(super) fn rest(&mut self) -> Option<OutputLine> {
         let (at, run) = (Timestamp::from(SystemTime::now()), *self.run.borrow());
         self.splitter.rest().map(|piece| self.line(&piece, at, run))

@@ -70,6 +70,11 @@ impl Outflow {
         lines
     }
 
+    /// Puts down the line that has begun, for who looks before more of it comes.
+    pub(super) fn note_begun(&self) {
+        self.shared.keep_begun(self.cutter.begun());
+    }
+
     /// Hands on what was read, and its lines.
     pub(super) async fn hand_on(&mut self, chunk: Vec<u8>, lines: &[OutputLine]) {
         self.tell(lines).await;

@@ -17,7 +17,6 @@ use super::output::OutputLine;
 use super::taps::Taps;
 use crate::sys::queue;
 
-
 /// A stream that is read.
 ///
 /// Dropped, it is read no more, and its writer finds the pipe closed. What was read and not handed on by then is lost:
@@ -76,7 +75,7 @@ impl Pump {
         self.shared.subscribe()
     }
 
-    /// The last lines.
+    /// The last lines; after [`Self::read_up`] also the beginning of one.
     pub(crate) fn tail(&self) -> Vec<OutputLine> {
         self.shared.tail()
     }
@@ -194,7 +193,7 @@ impl Task {
 
     async fn take(&mut self, chunk: Vec<u8>) {
         let lines = self.outflow.note(&chunk);
-        self.due(Progress::Read).into_iter().for_each(tell);
+        self.answer_read();
         let closed = self.outflow.copy_closed();
         {
             let mut handing_on = std::pin::pin!(self.outflow.hand_on(chunk, &lines));
@@ -213,8 +212,17 @@ impl Task {
     /// Takes a request. What has been read is handed on by now.
     async fn ask(&mut self, request: Request) {
         self.waiting.push((self.read + self.readable() as u64, request));
-        self.due(Progress::Read).into_iter().for_each(tell);
+        self.answer_read();
         self.answer_handed_on().await;
+    }
+
+    fn answer_read(&mut self) {
+        let due = self.due(Progress::Read);
+        if !due.is_empty() {
+            // The last words of a program may have no end of line, and the end of the stream may be long in coming.
+            self.outflow.note_begun();
+        }
+        due.into_iter().for_each(tell);
     }
 
     async fn answer_handed_on(&mut self) {
@@ -249,7 +257,8 @@ impl Task {
         let owed = outflow.finish();
         progress.send_replace(Progress::HandedOn);
         if let Some(mut forward) = owed {
-            forward.tell().await;
+            // Who reads the channel may come to it when nobody has this stream any more.
+            tokio::spawn(async move { forward.tell().await });
         }
     }
 }

@@ -42,6 +42,12 @@ impl Splitter {
         Some(Piece { bytes: self.complete(line), continues })
     }
 
+    /// What has begun, and may go on.
+    pub(super) fn begun(&self) -> Option<Piece<'_>> {
+        let bytes = Cow::Borrowed(self.begun.as_slice());
+        (!bytes.is_empty()).then_some(Piece { bytes, continues: false })
+    }
+
     /// What has begun, as a line: no more of it will come.
     pub(super) fn rest(&mut self) -> Option<Piece<'static>> {
         let bytes = mem::take(&mut self.begun);

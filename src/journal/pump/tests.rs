@@ -204,10 +204,15 @@ async fn what_is_in_the_pipe_is_read_up_though_it_is_held_open() {
     }
     write!(write, "the beginning").unwrap();
     soon("what is there", pump.read_up()).await;
-    let last: Vec<_> = (10..30).map(|number| number.to_string()).collect();
+    let last = (11..30).map(|number| number.to_string());
+    let last: Vec<_> = last.chain(["the beginning".to_owned()]).collect();
     assert_eq!(texts(&pump.tail()), last);
-    soon("the beginning as well", pump.handed_on()).await;
-    assert_eq!(texts(&pump.tail()).last().unwrap(), "the beginning");
+    writeln!(write, " of a line").unwrap();
+    write!(write, "the beginning").unwrap();
+    soon("what came then", pump.read_up()).await;
+    assert_eq!(texts(&pump.tail())[18..], ["the beginning of a line", "the beginning"]);
+    soon("the beginning as a line", pump.handed_on()).await;
+    assert_eq!(texts(&pump.tail())[18..], ["the beginning of a line", "the beginning"]);
     writeln!(write, " and more").unwrap();
     soon("what came later", pump.read_up()).await;
     assert_eq!(texts(&pump.tail()).last().unwrap(), " and more");
