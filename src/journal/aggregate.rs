@@ -4,7 +4,7 @@
 //! file of its own has to. A disk that is full does not: those lines are lost, counted, and the file says how many as
 //! soon as it takes more.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +50,10 @@ impl Aggregate {
     pub(crate) fn open(dir: &Path, limits: Limits) -> io::Result<Self> {
         // Two that rename the files under each other would lose lines.
         let lock = File::open(dir)?;
-        lock.try_lock()?;
+        lock.try_lock().map_err(|refused| match refused {
+            TryLockError::WouldBlock => taken(dir),
+            TryLockError::Error(error) => error,
+        })?;
         let open = |stream: StdStream| Rotated::open(&dir.join(format!("{stream}.log")), limits);
         let files = [Kept::new(open(StdStream::Stdout)?), Kept::new(open(StdStream::Stderr)?)];
         let (queue, orders) = mpsc::channel(QUEUE);
@@ -84,6 +87,11 @@ impl Aggregate {
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
+}
+
+fn taken(dir: &Path) -> io::Error {
+    let why = format!("another manager writes its files in {}", dir.display());
+    io::Error::new(io::ErrorKind::WouldBlock, why)
 }
 
 /// The line as it stands in the file. One that was cut is two: another proc's may come between them.
@@ -192,6 +200,7 @@ mod tests {
         let first = Aggregate::open(dir.path(), Limits::default()).unwrap();
         let refused = Aggregate::open(dir.path(), Limits::default()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        assert!(refused.to_string().contains(dir.path().to_str().unwrap()), "{refused}");
         first.flushed().await.await.unwrap();
     }
 
