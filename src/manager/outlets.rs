@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::duplex;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
@@ -103,7 +104,17 @@ impl Outlets {
         let mut journal = Journal::of(self, spec, &mut output).await;
         let stdout = self.stream(spec, StdStream::Stdout, &mut journal, &mut output).await?;
         let stderr = self.stream(spec, StdStream::Stderr, &mut journal, &mut output).await?;
+        if self.hands_over_once(spec) {
+            let passed = |stream: &Stream| matches!(stream, Stream::Fd(_));
+            output.note_later_runs(passed(&stdout), passed(&stderr));
+        }
         Ok((Streams { stdin, stdout, stderr, journal_stream: journal.named, terminal: None }, output))
+    }
+
+    /// Whether descriptors are of no use to runs after the first: those that systemd starts again by itself do not get them
+    /// (measured, 252).
+    fn hands_over_once(&self, spec: &ProcSpec) -> bool {
+        self.kinds == StreamKinds::DescriptorsOrJournal && spec.restart().is_some()
     }
 
     async fn stream(
@@ -142,7 +153,7 @@ impl Outlets {
         kept: &mut RunOutput,
     ) -> Result<Stream, LaunchError> {
         let how = match &journal.how {
-            How::Own => match self.connect(spec, which).await {
+            How::Own => match self.connect(spec, Some(which)).await {
                 Ok(opened) => {
                     // Of two streams systemd names that of standard error, too (`exec_child`, execute.c).
                     journal.named = opened.inode().ok();
@@ -178,12 +189,12 @@ impl Outlets {
         if let Some(shared) = &journal.shared {
             return Ok(Arc::clone(shared));
         }
-        let opened = self.connect(spec, StdStream::Stdout).await?;
+        let opened = self.connect(spec, None).await?;
         journal.named = opened.inode().ok();
         Ok(Arc::clone(journal.shared.insert(opened.fd())))
     }
 
-    async fn connect(&self, spec: &ProcSpec, which: StdStream) -> io::Result<OwnedStream> {
+    async fn connect(&self, spec: &ProcSpec, which: Option<StdStream>) -> io::Result<OwnedStream> {
         let identifier = syslog_identifier(spec.id());
         let mut tries = TRIES;
         loop {
@@ -249,7 +260,9 @@ impl Journal {
         let both = [StdStream::Stdout, StdStream::Stderr].map(|which| output_of(spec, which));
         let connects = |to: &&Output| matches!(to, Output::Journal) && !outlets.is_read_here(spec, to);
         let wanted = both.into_iter().filter(connects).count();
-        let room = if wanted == 0 { Room::Shared } else { outlets.room(wanted).await };
+        let of_systemd =
+            outlets.hands_over_once(spec) && both.iter().all(|to| connects(to) || matches!(to, Output::Null));
+        let room = if wanted == 0 || of_systemd { Room::Shared } else { outlets.room(wanted).await };
         let how = match room {
             Room::Own(lease) => {
                 output.lease(lease);
@@ -408,9 +421,18 @@ pub(super) fn own(which: StdStream) -> io::Result<OwnedFd> {
 }
 
 fn appended(path: &str) -> Result<Stream, LaunchError> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    let file: File = opened.map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?;
+    let file =
+        open_to_append(path).map_err(|source| LaunchError::OutputFile { path: path.to_owned(), source })?;
     Ok(passed(file.into()))
+}
+
+/// A named pipe that nobody reads is an error: to wait for a reader would hold up every proc.
+fn open_to_append(path: &str) -> io::Result<File> {
+    let at_once = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().append(true).create(true).custom_flags(at_once.bits()).open(path)?;
+    // Who writes to it expects to wait.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
 }
 
 /// `$XDG_STATE_HOME/procunit/logs`, where there is no journal; the name of a unit has no slash.

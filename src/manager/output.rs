@@ -87,7 +87,12 @@ impl RunOutput {
     }
 
     /// A stream that is read here, and what of it is the caller's.
-    pub(super) fn keep_read(&mut self, which: StdStream, pump: Option<Arc<Pump>>, captured: Option<Captured>) {
+    pub(super) fn keep_read(
+        &mut self,
+        which: StdStream,
+        pump: Option<Arc<Pump>>,
+        captured: Option<Captured>,
+    ) {
         self.told.apart = Some(true);
         let mut held = self.held();
         let kept = held.kept(which);
@@ -98,14 +103,31 @@ impl RunOutput {
     /// It goes to a file, as no journal takes it.
     pub(super) fn fall_back(&mut self, which: StdStream, path: &Path, why: &str) {
         let path = path.display();
-        let note = format!("the journal cannot be reached ({why}); {which} goes to {path}");
-        self.notes.push(note);
+        let unreached = format!("the journal cannot be reached ({why}); ");
+        match self.notes.iter_mut().find(|note| note.starts_with(&unreached)) {
+            Some(note) => note.push_str(&format!(", {which} to {path}")),
+            None => self.notes.push(format!("{unreached}{which} goes to {path}")),
+        }
         self.told.apart = None;
         let told = match which {
             StdStream::Stdout => &mut self.told.stdout,
             StdStream::Stderr => &mut self.told.stderr,
         };
         *told = Some(format!("file:{path}"));
+    }
+
+    /// Runs after the first do not have the descriptors of these.
+    pub(super) fn note_later_runs(&mut self, stdout: bool, stderr: bool) {
+        let which = match (stdout, stderr) {
+            (true, true) => "standard output and standard error",
+            (true, false) => "standard output",
+            (false, true) => "standard error",
+            (false, false) => return,
+        };
+        self.notes.push(format!(
+            "systemd passes descriptors to the first run alone: what those that follow by the restart policy write to \
+             {which} goes to the journal"
+        ));
     }
 
     /// What is read here reaches the journal by this.

@@ -61,17 +61,23 @@ fn apart(streams: &UnitStreams) -> Vec<Property> {
     let mut properties = vec![input(streams.stdin)];
     properties.extend(stdout(streams.stdout, streams.stderr));
     properties.push(output("StandardError", "StandardErrorFileDescriptor", FdSlot::Stderr, streams.stderr));
+    if (streams.stdout, streams.stderr) == (UnitStream::Null, UnitStream::Descriptor) {
+        properties.push(Property::new("StandardError", "journal"));
+    }
     properties
 }
 
 /// A passed descriptor does not replace the setting beside it, and a standard error whose setting equals that of
 /// standard output is made a duplicate of it, descriptor and all (`can_inherit_stderr_from_stdout`, execute.c;
 /// measured, 252). So the setting beside a passed standard output is one that standard error does not have.
+///
+/// It counts from the second run of a restart policy on, as systemd hands descriptors to the first alone (measured,
+/// 252): the journal has what would else be lost. A standard error without a setting follows it.
 fn stdout(stdout: UnitStream, stderr: UnitStream) -> Vec<Property> {
     let mut properties =
         vec![output("StandardOutput", "StandardOutputFileDescriptor", FdSlot::Stdout, stdout)];
     if stdout == UnitStream::Descriptor {
-        let unlike = if stderr == UnitStream::Null { "journal" } else { "null" };
+        let unlike = if stderr == UnitStream::Journal { "null" } else { "journal" };
         properties.push(Property::new("StandardOutput", unlike));
     }
     properties

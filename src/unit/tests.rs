@@ -210,6 +210,17 @@ fn every_stream_has_a_setting_of_its_own() {
         "StandardInputFileDescriptor=fd Stdin\nStandardOutputFileDescriptor=fd Stdout\nStandardOutput=\"null\"\n\
          StandardError=\"journal\"\n"
     );
+    // Later runs have no descriptors, and write to the journal.
+    assert_eq!(
+        streams(Input::Null, Output::Fd(file()), Output::Fd(file())),
+        "StandardInput=\"null\"\nStandardOutputFileDescriptor=fd Stdout\nStandardOutput=\"journal\"\n\
+         StandardErrorFileDescriptor=fd Stderr\n"
+    );
+    assert_eq!(
+        streams(Input::Null, Output::Null, Output::Fd(file())),
+        "StandardInput=\"null\"\nStandardOutput=\"null\"\nStandardErrorFileDescriptor=fd Stderr\n\
+         StandardError=\"journal\"\n"
+    );
     // The setting beside a passed standard output is never the one that standard error has.
     assert_eq!(
         streams(Input::Null, Output::Fd(file()), Output::Null),
