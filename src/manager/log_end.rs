@@ -87,8 +87,9 @@ fn verdict(end: End, dropped: u64) -> Completeness {
 
 /// Whether a stream of it goes there, as far as is known: of one that somebody else launched, nothing is.
 pub(super) fn reaches_journal(report: &Report) -> bool {
+    const BOTH: &str = "capture and journal";
     let reaches =
-        |word: &Option<String>| word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee"));
+        |word: &Option<String>| word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee" | BOTH));
     reaches(&report.output.stdout) || reaches(&report.output.stderr)
 }
 

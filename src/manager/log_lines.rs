@@ -1,19 +1,28 @@
 //! The lines of one proc as they come: from the journal or, where nothing of it goes there, from what is read here.
 
+use std::fmt;
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::sleep;
 
 use super::handle::ProcHandle;
 use super::{log_end, logs};
 use crate::id::InvocationId;
 use crate::journal::pump::Pump;
 use crate::journal::{
-    JournalError, Journalctl, JournalctlRecords, Line, Lines, LoggedRun, OutputLine, StdStream, Window,
+    JournalError, Journalctl, JournalctlRecords, Line, Lines, LoggedRun, NamedBy, OutputLine, StdStream,
+    Window,
 };
+use crate::report::Completeness;
 use crate::time::Timestamp;
+
+/// How long the last lines are waited for where nothing tells that journald has them.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
 
 /// A line that a proc wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +53,32 @@ pub enum LogEvent {
 pub struct LogLines {
     handle: ProcHandle,
     source: Source,
+    end: End,
     /// Nothing more is written: what is there is all.
     over: bool,
+}
+
+/// When nothing more is written. It is asked for once: each question is kept until the proc is over.
+struct End(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
+
+impl End {
+    fn when(reached: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
+        Self(Some(Box::pin(reached)))
+    }
+
+    /// Cancel safe.
+    async fn reached(&mut self) {
+        if let Some(reached) = &mut self.0 {
+            reached.await;
+            self.0 = None;
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("reached", &self.0.is_none()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -68,7 +101,6 @@ struct Journal {
 struct Here {
     stdout: Option<Receiver<OutputLine>>,
     stderr: Option<Receiver<OutputLine>>,
-    pumps: Vec<Arc<Pump>>,
 }
 
 impl ProcHandle {
@@ -85,13 +117,15 @@ impl ProcHandle {
     pub async fn lines(&self) -> Result<LogLines, JournalError> {
         let report = self.report().await;
         let pumps = self.output().map(|output| output.pumps()).unwrap_or_default();
-        let source = match report {
+        let handle = self.clone();
+        let (source, end) = match report {
             Some(report) if log_end::reaches_journal(&report) => {
                 let run = LoggedRun { with_later: true, ..logs::logged_run(&report) };
                 let journal = Journalctl::default();
                 let runs = std::slice::from_ref(&run);
                 let lines = Lines::follow(&journal, runs, Window::default(), None)?;
-                Source::Journal(Box::new(Journal { run, lines, told_skipped: 0 }))
+                let end = End::when(async move { all_read(&handle, &[]).await });
+                (Source::Journal(Box::new(Journal { run, lines, told_skipped: 0 })), end)
             }
             _ => {
                 let feed = |which| {
@@ -99,14 +133,12 @@ impl ProcHandle {
                     pump.map(|(_, pump)| pump.lines())
                 };
                 let (stdout, stderr) = (feed(StdStream::Stdout), feed(StdStream::Stderr));
-                Source::Here(Here {
-                    stdout,
-                    stderr,
-                    pumps: pumps.into_iter().map(|(_, pump)| pump).collect(),
-                })
+                let pumps: Vec<_> = pumps.into_iter().map(|(_, pump)| pump).collect();
+                let end = End::when(async move { all_read(&handle, &pumps).await });
+                (Source::Here(Here { stdout, stderr }), end)
             }
         };
-        Ok(LogLines { handle: self.clone(), source, over: false })
+        Ok(LogLines { handle: self.clone(), source, end, over: false })
     }
 }
 
@@ -116,28 +148,35 @@ impl LogLines {
     /// # Errors
     /// [`JournalError`], after which nothing more comes.
     pub async fn next(&mut self) -> Result<Option<LogEvent>, JournalError> {
-        match &mut self.source {
-            Source::Journal(journal) => journal.next(&self.handle, &mut self.over).await,
-            Source::Here(here) => Ok(here.next(&self.handle, &mut self.over).await),
+        let Self { handle, source, end, over } = self;
+        match source {
+            Source::Journal(journal) => journal.next(handle, end, over).await,
+            Source::Here(here) => Ok(here.next(end, over).await),
         }
     }
 }
 
 impl Journal {
-    async fn next(&mut self, handle: &ProcHandle, over: &mut bool) -> Result<Option<LogEvent>, JournalError> {
+    async fn next(
+        &mut self,
+        handle: &ProcHandle,
+        end: &mut End,
+        over: &mut bool,
+    ) -> Result<Option<LogEvent>, JournalError> {
+        let named_by = self.run.named_by;
         while !*over {
             tokio::select! {
                 // A flood of lines must not hide the end.
                 biased;
-                _ = handle.gone() => {
+                () = end.reached() => {
                     self.end(handle).await?;
                     *over = true;
                 }
-                line = self.lines.next() => return line.map(|line| line.map(of_journal)),
+                line = self.lines.next() => return line.map(|line| line.map(|line| of_journal(line, named_by))),
             }
         }
         if let Some(line) = self.lines.next().await? {
-            return Ok(Some(of_journal(line)));
+            return Ok(Some(of_journal(line, named_by)));
         }
         let untold = self.lines.skipped() - self.told_skipped;
         self.told_skipped += untold;
@@ -147,7 +186,10 @@ impl Journal {
     /// Waits until the journal has all of it, where that can be known, and reads on what it has.
     async fn end(&mut self, handle: &ProcHandle) -> Result<(), JournalError> {
         if let Some(report) = handle.report().await {
-            log_end::of(&report, &self.run, handle.output(), logs::in_time()).await;
+            let end = log_end::of(&report, &self.run, handle.output(), logs::in_time()).await;
+            if matches!(end, Completeness::Unknown { .. }) {
+                sleep(ON_ITS_WAY).await;
+            }
         }
         self.lines.end(0);
         self.lines.catch_up(&Journalctl::default())
@@ -155,7 +197,7 @@ impl Journal {
 }
 
 impl Here {
-    async fn next(&mut self, handle: &ProcHandle, over: &mut bool) -> Option<LogEvent> {
+    async fn next(&mut self, end: &mut End, over: &mut bool) -> Option<LogEvent> {
         while !*over {
             tokio::select! {
                 came = recv(&mut self.stdout) => match came {
@@ -166,7 +208,7 @@ impl Here {
                     Some(event) => return Some(event),
                     None => self.stderr = None,
                 },
-                () = all_read(handle, &self.pumps) => *over = true,
+                () = end.reached() => *over = true,
             }
         }
         [&mut self.stdout, &mut self.stderr].into_iter().flatten().find_map(left)
@@ -202,11 +244,13 @@ fn left(feed: &mut Receiver<OutputLine>) -> Option<LogEvent> {
     }
 }
 
-fn of_journal(line: Line) -> LogEvent {
+fn of_journal(line: Line, named_by: NamedBy) -> LogEvent {
     let record = line.record;
+    // Of a plain child journald names the unit of its manager.
+    let named = record.invocation.filter(|_| named_by == NamedBy::Journald);
     LogEvent::Line(LogLine {
         at: record.at,
-        run: record.run.or(record.invocation),
+        run: record.run.or(named),
         stream: record.stream,
         bytes: record.message,
         continues: record.continues,
