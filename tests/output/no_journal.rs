@@ -1,0 +1,95 @@
+//! Where no journald is reached, output goes to files of the user's, and that is said once.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::unistd::{getgid, getuid};
+use procunit::id::{ProcId, UnitName};
+use tokio::process::Command;
+
+use crate::bed::Bed;
+use crate::command::{ran, run};
+use crate::text::text;
+
+each_backend! {
+    output_goes_to_files_and_one_line_says_so,
+    files_are_appended_to,
+    without_a_place_for_files_nothing_is_started,
+    what_is_shown_is_shown_without_a_word,
+}
+
+/// The same command where there is no journald: in mounts of its own, without rights of its own.
+fn without_journald(command: &Command, state: Option<&Path>) -> Command {
+    let hidden = "mount -t tmpfs none /run/systemd/journal && exec \"$@\"";
+    let mut unshare = Command::new("unshare");
+    let (uid, gid) = (getuid(), getgid());
+    // Only root may mount, and what it looks like to others must not change.
+    unshare.args(["--map-root-user", "--mount", "sh", "-c", hidden, "sh", "unshare"]);
+    unshare.arg(format!("--map-user={uid}")).arg(format!("--map-group={gid}"));
+    let command = command.as_std();
+    unshare.arg(command.get_program()).args(command.get_args()).kill_on_drop(true);
+    unshare.stdin(std::process::Stdio::null()).env_remove("XDG_STATE_HOME").env_remove("HOME");
+    unshare.envs(state.map(|state| ("XDG_STATE_HOME", state)));
+    unshare
+}
+
+const JOURNAL: [&str; 4] = ["--stdout", "journal", "--stderr", "journal"];
+
+/// The id of what a command runs.
+fn id_of(command: &Command) -> ProcId {
+    let mut words = command.as_std().get_args().skip_while(|word| *word != "--name");
+    ProcId::new(words.nth(1).and_then(|id| id.to_str()).expect("a name")).expect("an id")
+}
+
+fn stem(id: &ProcId) -> String {
+    UnitName::for_proc(id).to_string().trim_end_matches(".service").to_owned()
+}
+
+async fn output_goes_to_files_and_one_line_says_so(bed: &Bed) {
+    let state = tempfile::tempdir().expect("a directory");
+    let command = run(bed, &JOURNAL, "echo out; echo err >&2; exit 3");
+    let (code, out, err) = ran(without_journald(&command, Some(state.path()))).await;
+    let said = text(&err);
+    assert_eq!((code, text(&out)), (3, String::new()), "{said}");
+    let logs = state.path().join("procunit/logs");
+    let stem = stem(&id_of(&command));
+    for (stream, expected) in [("stdout", "out\n"), ("stderr", "err\n")] {
+        let path = logs.join(format!("{stem}.{stream}"));
+        assert_eq!(std::fs::read_to_string(&path).expect("a file"), expected);
+        assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o7777, 0o600);
+        assert!(said.contains(path.to_str().expect("text")), "{said}");
+    }
+    assert_eq!(std::fs::metadata(&logs).expect("a directory").mode() & 0o7777, 0o700);
+    let told = said.lines().filter(|line| line.contains("the journal cannot be reached")).count();
+    assert_eq!(told, 1, "{said}");
+}
+
+async fn files_are_appended_to(bed: &Bed) {
+    let state = tempfile::tempdir().expect("a directory");
+    let command = run(bed, &["--stdout", "journal", "--stderr", "null"], "echo line");
+    for _ in 0..2 {
+        let (code, _, err) = ran(without_journald(&command, Some(state.path()))).await;
+        assert_eq!(code, 0, "{}", text(&err));
+    }
+    let path = state.path().join("procunit/logs").join(format!("{}.stdout", stem(&id_of(&command))));
+    assert_eq!(std::fs::read_to_string(path).expect("a file"), "line\nline\n");
+}
+
+async fn without_a_place_for_files_nothing_is_started(bed: &Bed) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mark = directory.path().join("mark");
+    let command = run(bed, &JOURNAL, &format!("touch {}", mark.display()));
+    let (code, _, err) = ran(without_journald(&command, None)).await;
+    let said = text(&err);
+    assert_eq!((code, said.lines().count()), (125, 1), "{said}");
+    for word in ["the journal cannot be reached", "XDG_STATE_HOME"] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert!(!mark.exists(), "it ran");
+}
+
+async fn what_is_shown_is_shown_without_a_word(bed: &Bed) {
+    let command = run(bed, &[], "echo out; echo err >&2");
+    let (code, out, err) = ran(without_journald(&command, None)).await;
+    assert_eq!((code, text(&out), text(&err)), (0, "out\n".to_owned(), "err\n".to_owned()));
+}
