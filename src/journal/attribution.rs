@@ -100,9 +100,21 @@ impl Attribution {
     }
 
     /// The run that a manager says it read the record from. Anybody can write that field, but not another's uid.
-    fn sent(&self, record: &Record) -> Option<Told> {
-        let index = self.by_invocation.get(&record.run?).copied();
-        Some(Told(index.filter(|index| self.runs.get(*index).is_some_and(|run| record.uid == Some(run.uid)))))
+    fn sent(&mut self, record: &Record) -> Option<Told> {
+        let named = record.run?;
+        let index = self.by_invocation.get(&named).copied();
+        let index =
+            index.filter(|index| self.runs.get(*index).is_some_and(|run| record.uid == Some(run.uid)));
+        Some(Told(index.or_else(|| self.sent_later(record, named))))
+    }
+
+    /// The run before the one that a manager says it read the record from, where that one is wanted, too.
+    fn sent_later(&mut self, record: &Record, named: InvocationId) -> Option<usize> {
+        let (index, run) = self.candidates(record).find(|(_, run)| run.with_later)?;
+        if run.started_at.is_none_or(|started| record.at < started) {
+            self.earlier.insert(named);
+        }
+        (!self.earlier.contains(&named)).then_some(index)
     }
 
     /// Whether it is a program's own line that looks like a sentinel: the sentinels are written by managers.

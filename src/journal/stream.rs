@@ -21,6 +21,9 @@ use crate::sys::queue::unread;
 /// Where journald takes streams (systemd-journald.service(8)).
 pub(crate) const STREAM_SOCKET: &str = "/run/systemd/journal/stdout";
 
+/// The priority of lines that may be of either stream: `notice`, which is that of neither.
+const OF_BOTH: u8 = 5;
+
 /// One of the two streams of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,13 +74,14 @@ pub(crate) struct OwnedStream {
 }
 
 impl OwnedStream {
-    /// Opens one at journald's socket.
+    /// Opens one at journald's socket, for one of the two or, without a name, for both.
     ///
     /// # Errors
     /// Where nobody takes it, or where it is not taken now ([`io::ErrorKind::WouldBlock`]).
-    pub(crate) async fn open(socket: &Path, identifier: &str, stream: StdStream) -> io::Result<Self> {
+    pub(crate) async fn open(socket: &Path, identifier: &str, stream: Option<StdStream>) -> io::Result<Self> {
         let mut connected = UnixStream::connect(socket).await?;
-        connected.write_all(head(identifier, stream).as_bytes()).await?;
+        let priority = stream.map_or(OF_BOTH, StdStream::priority);
+        connected.write_all(head(identifier, priority).as_bytes()).await?;
         let connected = connected.into_std()?;
         connected.shutdown(Shutdown::Read)?;
         // The proc gets this very stream, and expects to wait where it is full.
@@ -125,8 +129,8 @@ impl OwnedStream {
 ///
 /// Lines cannot begin with a priority: it is the priority that tells the streams apart, and what is written is kept as it
 /// was written.
-fn head(identifier: &str, stream: StdStream) -> String {
-    format!("{identifier}\n\n{}\n0\n0\n0\n0\n", stream.priority())
+fn head(identifier: &str, priority: u8) -> String {
+    format!("{identifier}\n\n{priority}\n0\n0\n0\n0\n")
 }
 
 #[cfg(test)]
@@ -141,7 +145,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stdout");
         let journald = UnixListener::bind(&path).unwrap();
-        let stream = OwnedStream::open(&path, "web/0", StdStream::Stderr).await.unwrap();
+        let stream = OwnedStream::open(&path, "web/0", Some(StdStream::Stderr)).await.unwrap();
         File::from(stream.fd.try_clone().unwrap()).write_all(b"words\n").unwrap();
         drop(stream);
         let mut told = String::new();

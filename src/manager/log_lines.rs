@@ -4,9 +4,11 @@ use std::fmt;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::sleep;
 
 use super::handle::ProcHandle;
 use super::output::RunOutput;
@@ -14,9 +16,14 @@ use super::{log_end, logs};
 use crate::id::InvocationId;
 use crate::journal::pump::Pump;
 use crate::journal::{
-    JournalError, Journalctl, JournalctlRecords, Line, Lines, LoggedRun, OutputLine, StdStream, Window,
+    JournalError, Journalctl, JournalctlRecords, Line, Lines, LoggedRun, NamedBy, OutputLine, StdStream,
+    Window,
 };
+use crate::report::Completeness;
 use crate::time::Timestamp;
+
+/// How long the last lines are waited for where nothing tells that journald has them.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
 
 /// A line that a proc wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +164,8 @@ impl Journal {
         end: &mut End,
         over: &mut bool,
     ) -> Result<Option<LogEvent>, JournalError> {
+        // Of a plain child journald names the unit of its manager.
+        let (named_by, whose) = (self.run.named_by, self.run.invocation);
         while !*over {
             tokio::select! {
                 // A flood of lines must not hide the end.
@@ -165,11 +174,11 @@ impl Journal {
                     self.end(handle).await?;
                     *over = true;
                 }
-                line = self.lines.next() => return line.map(|line| line.map(of_journal)),
+                line = self.lines.next() => return line.map(|line| line.map(|line| of_journal(line, named_by, whose))),
             }
         }
         if let Some(line) = self.lines.next().await? {
-            return Ok(Some(of_journal(line)));
+            return Ok(Some(of_journal(line, named_by, whose)));
         }
         let untold = self.lines.skipped() - self.told_skipped;
         self.told_skipped += untold;
@@ -179,7 +188,10 @@ impl Journal {
     /// Waits until the journal has all of it, where that can be known, and reads on what it has.
     async fn end(&mut self, handle: &ProcHandle) -> Result<(), JournalError> {
         if let Some(report) = handle.report().await {
-            log_end::of(&report, &self.run, handle.output(), logs::in_time()).await;
+            let end = log_end::of(&report, &self.run, handle.output(), logs::in_time()).await;
+            if matches!(end, Completeness::Unknown { .. }) {
+                sleep(ON_ITS_WAY).await;
+            }
         }
         self.lines.end(0);
         self.lines.catch_up(&Journalctl::default())
@@ -234,11 +246,15 @@ fn left(feed: &mut Receiver<OutputLine>) -> Option<LogEvent> {
     }
 }
 
-fn of_journal(line: Line) -> LogEvent {
+fn of_journal(line: Line, named_by: NamedBy, whose: Option<InvocationId>) -> LogEvent {
     let record = line.record;
+    let named = match named_by {
+        NamedBy::Journald => record.invocation,
+        NamedBy::Manager => whose,
+    };
     LogEvent::Line(LogLine {
         at: record.at,
-        run: record.run.or(record.invocation),
+        run: record.run.or(named),
         stream: record.stream,
         bytes: record.message,
         continues: record.continues,

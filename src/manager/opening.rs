@@ -95,9 +95,18 @@ impl Opening<'_> {
         match output {
             Output::Tee | Output::Capture { journal: true } => true,
             Output::Capture { journal: false } => is_attached && is_gathered,
-            // A pipe can be opened again for a later run, and a stream to the journal cannot.
-            Output::Journal => is_attached && (is_gathered || self.kinds == StreamKinds::PathsOrJournal),
+            Output::Journal => is_attached && (is_gathered || self.is_started_again_here()),
             Output::Null | Output::Inherit | Output::File(_) | Output::Fd(_) => false,
+        }
+    }
+
+    /// Whether later runs need what only this process can give them: a pipe can be opened again, which a stream to the
+    /// journal cannot, and the name of each run of a plain child is its manager's to tell.
+    fn is_started_again_here(&self) -> bool {
+        match self.kinds {
+            StreamKinds::PathsOrJournal => true,
+            StreamKinds::Descriptors => self.spec.restart().is_some(),
+            StreamKinds::DescriptorsOrJournal | StreamKinds::None => false,
         }
     }
 

@@ -82,11 +82,11 @@ impl Outlets {
         tokio::task::spawn_blocking(move || pool.take(wanted)).await.unwrap_or(Room::Shared)
     }
 
-    /// A stream to the journal.
+    /// A stream to the journal, of that one or of both.
     ///
     /// # Errors
     /// Where nobody takes it.
-    pub(super) async fn connect(&self, id: &ProcId, which: StdStream) -> io::Result<OwnedStream> {
+    pub(super) async fn connect(&self, id: &ProcId, which: Option<StdStream>) -> io::Result<OwnedStream> {
         let identifier = syslog_identifier(id);
         let mut tries = TRIES;
         loop {

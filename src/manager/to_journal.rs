@@ -93,7 +93,7 @@ impl<'a> ToJournal<'a> {
     }
 
     async fn own(&mut self, which: StdStream, kept: &mut RunOutput) -> io::Result<Arc<OwnedFd>> {
-        let opened = self.outlets.connect(self.spec.id(), which).await?;
+        let opened = self.outlets.connect(self.spec.id(), Some(which)).await?;
         // Of two streams systemd names that of standard error, too (`exec_child`, execute.c).
         self.named = opened.inode().ok();
         let fd = opened.fd();
@@ -105,7 +105,7 @@ impl<'a> ToJournal<'a> {
         if let Some(shared) = &self.shared {
             return Ok(Arc::clone(shared));
         }
-        let opened = self.outlets.connect(self.spec.id(), StdStream::Stdout).await?;
+        let opened = self.outlets.connect(self.spec.id(), None).await?;
         self.named = opened.inode().ok();
         kept.share();
         Ok(Arc::clone(self.shared.insert(opened.fd())))

@@ -84,24 +84,13 @@ async fn it_ends_when_nobody_has_it_open(bed: &Bed) {
     }
 }
 
-/// Of a proc that systemd starts again, the first run alone has it; what the others write is not lost.
 async fn it_ends_with_the_last_run_that_has_it(bed: &Bed) {
     let manager = bed.manager().await;
     let policy = RestartPolicy::on_failure().max(2).delay(ms(10));
     let handle = spawn(&manager, bed.sh("echo run; exit 1").stdout(ALONE).restart(Some(policy))).await;
     let all = all_of(handle.take_stdout().expect("a stream")).await;
     assert_eq!(end_of(&handle).await, stopped(1));
-    if !bed.is_systemd() {
-        return assert_eq!(text(&all), "run\nrun\nrun\n");
-    }
-    assert_eq!(text(&all), "run\n");
-    let told = handle.notes().iter().any(|note| note.contains("to standard output goes to the journal"));
-    assert!(told, "{:?}", handle.notes());
-    eventually(BOUND, "what the other two wrote", || async {
-        let found = kept(std::slice::from_ref(handle.id())).await;
-        (found.get(handle.id().as_str())?.len() == 2).then_some(())
-    })
-    .await;
+    assert_eq!(text(&all), "run\nrun\nrun\n");
 }
 
 async fn unread_it_makes_its_writer_wait(bed: &Bed) {

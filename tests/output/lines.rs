@@ -67,7 +67,10 @@ async fn the_journal_gives_all_lines_from_before_and_after_the_call(bed: &Bed) {
         assert_eq!(of(StdStream::Stdout, &all), out, "{output}");
         assert_eq!(of(StdStream::Stderr, &all), numbered("err", 1..=9), "{output}");
         let run = handle.run();
-        assert!(all.iter().all(|line| line.run == run), "{output}: {run:?} {all:?}");
+        // Of what a plain child writes to journald itself, nothing says which run that is.
+        let is_told = bed.is_systemd() || output.is_read_here();
+        let expected = if is_told { run } else { None };
+        assert!(all.iter().all(|line| line.run == expected), "{output}: {run:?} {all:?}");
         assert_eq!(within("no more", lines.next()).await.expect("an end"), None);
     }
 }
@@ -154,10 +157,11 @@ async fn lines_of_all_runs_come_and_say_whose_they_are(bed: &Bed) {
         let report = within("a report", handle.report()).await.expect("a report");
         let runs: Vec<_> = report.runs.iter().map(|run| run.invocation_id).collect();
         assert_eq!(runs.len(), 3);
-        let of_lines: Vec<_> =
-            all.chunks(3).map(|lines| lines.iter().map(|line| line.run).collect::<Vec<_>>()).collect();
-        let expected: Vec<Vec<_>> = runs.iter().map(|run| vec![*run; 3]).collect();
-        assert_eq!(of_lines, expected, "{output}");
+        // Of a program that is over when journald comes to it, nobody knows the run.
+        for (lines, run) in all.chunks(3).zip(runs) {
+            let is_its_own = |line: &LogLine| line.run.is_none() || line.run == run;
+            assert!(lines.iter().all(is_its_own), "{output}: {run:?} {lines:?}");
+        }
     }
 }
 
