@@ -139,7 +139,7 @@ impl<R: Records> Lines<R> {
         self.cursor.as_deref()
     }
 
-    /// How many records were passed over because they were too long to hold.
+    /// How many records were passed over because they were too long to hold, or damaged.
     pub fn skipped(&self) -> u64 {
         self.skipped + self.records.skipped()
     }

@@ -13,6 +13,7 @@ mod cutter;
 pub(crate) mod datagram;
 mod entry;
 mod error;
+mod export;
 #[cfg(test)]
 mod held;
 mod journalctl;
@@ -66,6 +67,6 @@ pub trait Records: Send {
     /// [`JournalError`], after which nothing more comes.
     fn next(&mut self) -> impl Future<Output = Result<Option<Record>, JournalError>> + Send;
 
-    /// How many records were passed over because they were too long to hold.
+    /// How many records were passed over because they were too long to hold, or damaged.
     fn skipped(&self) -> u64;
 }

@@ -150,7 +150,7 @@ impl Output<'_> {
         if self.skipped > 0 {
             let count = self.skipped;
             show::say(format_args!(
-                "procunit: {count} records of the journal are too long and were left out"
+                "procunit: {count} records of the journal are too long or damaged and were left out"
             ));
         }
         if let Some(untold) = self.filter.untold() {
