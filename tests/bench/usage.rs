@@ -55,6 +55,23 @@ impl Process {
         Ok(switches)
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(self) -> anyhow::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.0))?.count())
+    }
+
+    /// Itself, its children, and theirs.
+    pub(crate) fn family(self) -> anyhow::Result<Vec<Self>> {
+        let mut family = vec![self];
+        for task in fs::read_dir(format!("/proc/{}/task", self.0))? {
+            let children = fs::read_to_string(task?.path().join("children"))?;
+            for child in children.split_whitespace() {
+                family.extend(Self(child.parse()?).family()?);
+            }
+        }
+        Ok(family)
+    }
+
     fn read(self, file: &str) -> anyhow::Result<String> {
         let file = format!("/proc/{}/{file}", self.0);
         fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))
