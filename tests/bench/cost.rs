@@ -19,6 +19,7 @@ mod held;
 mod hold;
 mod instructions;
 mod journal;
+mod journald;
 mod library;
 mod live;
 mod machine;
