@@ -22,6 +22,9 @@ use crate::unit::syslog_identifier;
 const LONGEST_RECORD: usize = 16 * 1024 * 1024;
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
+/// Of more runs than this, their user's records are read and told apart here: of each record journalctl looks up every
+/// match in every file, which beside 300 of them is 0.4 ms, and reading a record that is another's 0.04 ms.
+const MANY_RUNS: usize = 16;
 /// How much of journalctl's last words is kept.
 const LAST_WORDS: u64 = 4096;
 
@@ -157,6 +160,9 @@ fn arguments(query: &Query) -> Vec<String> {
 
 /// Values of one field are alternatives, different fields add up, and `+` stands between alternatives of these.
 fn matches(runs: &[LoggedRun]) -> Vec<String> {
+    if runs.len() > MANY_RUNS {
+        return matches_of_users(runs);
+    }
     let invocations = runs.iter().filter_map(|run| run.invocation.map(|named| (run.named_by, named)));
     let by_journald = invocations.clone().filter(|(named_by, _)| *named_by == NamedBy::Journald);
     let users = || values("_UID", runs.iter().map(|run| run.uid));
@@ -168,6 +174,13 @@ fn matches(runs: &[LoggedRun]) -> Vec<String> {
     ];
     let alternatives: Vec<_> = alternatives.into_iter().filter(|matches| !matches.is_empty()).collect();
     alternatives.join(&"+".to_owned())
+}
+
+/// All that [`matches()`] may find, and more. Where journald can tell the invocation of a user's unit, it can tell whose
+/// unit it is, also of what runs as another user there.
+fn matches_of_users(runs: &[LoggedRun]) -> Vec<String> {
+    let users = |field| values(field, runs.iter().map(|run| run.uid));
+    [users("_UID"), users("_SYSTEMD_OWNER_UID")].join(&"+".to_owned())
 }
 
 fn matches_of_proc(id: &ProcId, uid: u32) -> Vec<String> {
@@ -222,6 +235,16 @@ mod tests {
              PROCUNIT_INVOCATION=f82bc701683a4d1d84894610857aeabe _UID=1000 + SYSLOG_IDENTIFIER=a b SYSLOG_IDENTIFIER=c \
              _UID=1000"
         );
+    }
+
+    #[test]
+    fn of_many_runs_all_records_of_their_user_are_asked_for() {
+        let run = |number| LoggedRun::new(ProcId::new(format!("web/{number}")).unwrap(), 1000);
+        let of = |count| Wanted::Runs((0..count).map(run).collect());
+        let query = |count| Query { of: of(count), start: Start::Oldest, until: None, follow: true };
+        let asked = |count| arguments(&query(count)).join(" ").split_once(" -- ").unwrap().1.to_owned();
+        assert_eq!(asked(MANY_RUNS + 1), "_UID=1000 + _SYSTEMD_OWNER_UID=1000");
+        assert!(asked(MANY_RUNS).ends_with(" SYSLOG_IDENTIFIER=web/9 _UID=1000"));
     }
 
     #[test]
