@@ -31,7 +31,7 @@ const SETTLES: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(20);
 
 /// Milliseconds of processor time of those who followed, ours first.
-type Round = [f64; 4];
+type Round = [f64; 3];
 
 pub(crate) async fn measure(plan: &Follow, results: &mut Results) -> anyhow::Result<()> {
     let mut rounds = Vec::new();
@@ -42,11 +42,7 @@ pub(crate) async fn measure(plan: &Follow, results: &mut Results) -> anyhow::Res
         let all = Figure::of(rounds.iter().map(|round: &Round| round[at])).median;
         format!("{all:.0} ms in {:.0} s", (plan.every * plan.lines).as_secs_f64())
     };
-    let peers = [
-        ("journalctl -f", Target::AtMost(2.0)),
-        ("journalctl -f -o json", Target::None),
-        ("journalctl -f -u PATTERN", Target::None),
-    ];
+    let peers = [("journalctl -f", Target::AtMost(2.0)), ("journalctl -f -o json", Target::None)];
     for (at, (peer, target)) in (1..).zip(peers) {
         results.table.push(Row {
             what: format!("CPU of logs -f, {} procs / {peer}", plan.procs),
@@ -83,13 +79,7 @@ async fn follow(plan: &Follow, set: usize, may_write: std::io::PipeWriter) -> an
         .map(str::to_owned);
     let theirs = ["journalctl", "--user", "--follow", "--lines=0", "--quiet"].map(str::to_owned);
     let json = [theirs.as_slice(), &["--output=json".to_owned()]].concat();
-    let narrowed = [theirs.as_slice(), &[format!("--unit=procunit-bench{set}:*")]].concat();
-    let followers = [
-        Follower::start(&ours)?,
-        Follower::start(&theirs)?,
-        Follower::start(&json)?,
-        Follower::start(&narrowed)?,
-    ];
+    let followers = [Follower::start(&ours)?, Follower::start(&theirs)?, Follower::start(&json)?];
     sleep(SETTLES).await;
     let before = cpu(&followers)?;
     drop(may_write);
@@ -105,8 +95,8 @@ async fn follow(plan: &Follow, set: usize, may_write: std::io::PipeWriter) -> an
     Ok(std::array::from_fn(|at| after[at] - before[at]))
 }
 
-fn cpu(followers: &[Follower; 4]) -> anyhow::Result<Round> {
-    let mut all = [0.0; 4];
+fn cpu(followers: &[Follower; 3]) -> anyhow::Result<Round> {
+    let mut all = [0.0; 3];
     for (follower, cpu) in followers.iter().zip(&mut all) {
         for process in Process::new(follower.child.id()).family()? {
             *cpu += process.cpu()?;
