@@ -6,21 +6,27 @@
 //! run these alone. `docs/performance.md` says what the rows mean.
 
 mod chart;
+mod chatter;
 mod child;
 mod children;
 mod delays;
 mod document;
 mod exit_delay;
 mod figures;
+mod follow;
 mod gone;
 mod held;
 mod hold;
 mod instructions;
+mod journal;
+mod journald;
 mod library;
 mod live;
 mod machine;
 mod native;
 mod options;
+mod output;
+mod pass;
 mod plan;
 mod rates;
 mod raw;
@@ -28,13 +34,14 @@ mod results;
 mod stopping;
 mod systemd_run;
 mod table;
+mod tee;
 mod transient;
 mod usage;
 mod whole_command;
 mod work;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::Runtime;
@@ -48,6 +55,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [exit_delay::STAMP] => exit_delay::stamp().map(|()| ExitCode::SUCCESS),
+        [chatter::CHATTER, lines, every, after] => {
+            chatter::write(lines.parse()?, millis(every)?, millis(after)?).map(|()| ExitCode::SUCCESS)
+        }
         [hold::HOLD, role] => hold::run(role.parse()?).map(|()| ExitCode::SUCCESS),
         [instructions::CYCLES, client, count] => {
             let cycles = instructions::cycles(client.parse()?, count.parse()?);
@@ -55,6 +65,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         _ => bench(&Options::of(arguments.into_iter())?),
     }
+}
+
+fn millis(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::from_millis(text.parse()?))
 }
 
 /// The command runs on one thread, too; systemd and the bus take the other cores.
@@ -100,6 +114,10 @@ async fn measure(plan: &Plan, parts: &[Part]) -> anyhow::Result<Results> {
             Part::Stop => stopping::measure(&plan.stop, &mut results).await,
             Part::Native => children::measure(&plan.native, &mut results).await,
             Part::Instructions if countable => instructions::measure(&plan.instructions, &mut results),
+            Part::Pass => pass::measure(&plan.pass, &mut results),
+            Part::Tee => tee::measure(&plan.tee, &mut results),
+            Part::Journal => journal::measure(&plan.journal, &mut results).await,
+            Part::Follow => follow::measure(&plan.follow, &mut results).await,
             Part::Instructions => {
                 eprintln!("not measured: instructions, which valgrind counts");
                 Ok(())

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::exit_delay;
 use crate::library::Library;
 use crate::raw::Raw;
-use crate::work::Work;
+use crate::work::{To, Work};
 
 /// As the bench's first argument: be such a process. The second one is a [`Role`].
 pub(crate) const HOLD: &str = "__hold";
@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Library,
     /// This library, on tokio's default runtime.
     LibraryOnThreads,
+    /// This library, with what it launches writing to the journal.
+    LibraryWithLogs,
     Raw,
 }
 
@@ -33,13 +35,16 @@ impl Role {
         match self {
             Self::Library => "library",
             Self::LibraryOnThreads => "library-on-threads",
+            Self::LibraryWithLogs => "library-with-logs",
             Self::Raw => "raw",
         }
     }
 
     fn runtime(self) -> std::io::Result<Runtime> {
         match self {
-            Self::Library | Self::Raw => Builder::new_current_thread().enable_all().build(),
+            Self::Library | Self::LibraryWithLogs | Self::Raw => {
+                Builder::new_current_thread().enable_all().build()
+            }
             Self::LibraryOnThreads => Runtime::new(),
         }
     }
@@ -49,7 +54,7 @@ impl FromStr for Role {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> anyhow::Result<Self> {
-        let roles = [Self::Library, Self::LibraryOnThreads, Self::Raw];
+        let roles = [Self::Library, Self::LibraryOnThreads, Self::LibraryWithLogs, Self::Raw];
         roles.into_iter().find(|role| role.name() == name).with_context(|| format!("no role {name}"))
     }
 }
@@ -113,28 +118,29 @@ fn orders() -> mpsc::UnboundedReceiver<String> {
 }
 
 enum Holder {
-    Library(Library),
+    Library(Library, To),
     Raw(Box<Raw>),
 }
 
 impl Holder {
     async fn connect(role: Role) -> anyhow::Result<Self> {
         Ok(match role {
-            Role::Library | Role::LibraryOnThreads => Self::Library(Library::connect().await?),
+            Role::Library | Role::LibraryOnThreads => Self::Library(Library::connect().await?, To::Null),
+            Role::LibraryWithLogs => Self::Library(Library::connect().await?, To::Journal),
             Role::Raw => Self::Raw(Box::new(Raw::connect().await?)),
         })
     }
 
     async fn obey(&mut self, order: Order) -> anyhow::Result<Vec<f64>> {
         match (self, order) {
-            (Self::Library(library), Order::Launch { count, depth }) => {
-                Ok(vec![library.launch(&Work::long(count), depth).await?])
+            (Self::Library(library, to), Order::Launch { count, depth }) => {
+                Ok(vec![library.launch(&Work::long(count).to(*to), depth).await?])
             }
-            (Self::Library(library), Order::Delays { count }) => {
-                let delays = exit_delay::delays(&library.manager, count).await?;
+            (Self::Library(library, to), Order::Delays { count }) => {
+                let delays = exit_delay::delays(&library.manager, count, *to).await?;
                 Ok(delays.iter().map(std::time::Duration::as_secs_f64).collect())
             }
-            (Self::Library(library), Order::TerminateAll) => {
+            (Self::Library(library, _), Order::TerminateAll) => {
                 Ok(vec![library.terminate_all().await?.as_secs_f64()])
             }
             (Self::Raw(raw), Order::Launch { count, depth }) => {

@@ -10,13 +10,21 @@ use procunit::manager::Concurrency;
 use procunit::spec::{Output, ProcSpec};
 use procunit::{ProcHandle, ProcManager};
 
-use crate::work::{Work, per_second};
+use crate::work::{To, Work, per_second};
 
-/// The spec of the `index`th program of a set: attached and tied, as every default is, its output to `/dev/null`.
+/// The spec of the `index`th program of a set: attached and tied, as every default is.
 pub(crate) fn spec(work: &Work, set: usize, index: usize) -> anyhow::Result<ProcSpec> {
     let id = ProcId::new(format!("bench{set}:{index}"))?;
     let spec = ProcSpec::builder(id, work.program).args(work.args);
-    Ok(spec.stdout(Output::Null).stderr(Output::Null).build()?)
+    Ok(spec.stdout(output(work.to)).stderr(output(work.to)).build()?)
+}
+
+/// Both streams are alike.
+pub(crate) fn output(to: To) -> Output {
+    match to {
+        To::Null => Output::Null,
+        To::Journal => Output::Journal,
+    }
 }
 
 /// Launches a second. A launch is answered when exec has succeeded.

@@ -12,10 +12,14 @@ pub(crate) enum Part {
     Stop,
     Native,
     Instructions,
+    Pass,
+    Tee,
+    Journal,
+    Follow,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Launch,
         Self::Commands,
         Self::Live,
@@ -23,6 +27,10 @@ impl Part {
         Self::Stop,
         Self::Native,
         Self::Instructions,
+        Self::Pass,
+        Self::Tee,
+        Self::Journal,
+        Self::Follow,
     ];
 
     fn name(self) -> &'static str {
@@ -34,6 +42,10 @@ impl Part {
             Self::Stop => "stop",
             Self::Native => "native",
             Self::Instructions => "instructions",
+            Self::Pass => "pass",
+            Self::Tee => "tee",
+            Self::Journal => "journal",
+            Self::Follow => "follow",
         }
     }
 }

@@ -16,6 +16,10 @@ pub(crate) struct Plan {
     pub(crate) stop: Stop,
     pub(crate) native: Native,
     pub(crate) instructions: Instructions,
+    pub(crate) pass: Pass,
+    pub(crate) tee: Tee,
+    pub(crate) journal: Journal,
+    pub(crate) follow: Follow,
 }
 
 /// Sets of programs, by every peer.
@@ -61,6 +65,40 @@ pub(crate) struct Instructions {
     pub(crate) rounds: usize,
 }
 
+/// Bytes that go straight to the caller's own standard output.
+pub(crate) struct Pass {
+    pub(crate) mib: u32,
+    pub(crate) rounds: usize,
+}
+
+/// Bytes that go to the caller's own standard output and to the journal.
+pub(crate) struct Tee {
+    /// Short lines.
+    pub(crate) lines: u32,
+    /// Of bytes without an end of line.
+    pub(crate) mib: u32,
+    pub(crate) rounds: usize,
+}
+
+/// Procs with their output to the journal.
+pub(crate) struct Journal {
+    /// The sets, and how many rounds of each.
+    pub(crate) sets: Vec<(Work, usize)>,
+    /// So many that live at once, in steps; memory is told between the two.
+    pub(crate) live: [usize; 2],
+    pub(crate) ends: usize,
+    pub(crate) rounds: usize,
+}
+
+/// Many that write while somebody follows.
+pub(crate) struct Follow {
+    pub(crate) procs: usize,
+    /// Of each of them.
+    pub(crate) lines: u32,
+    pub(crate) every: Duration,
+    pub(crate) rounds: usize,
+}
+
 impl Plan {
     /// What docs/performance.md shows: a quarter of an hour.
     pub(crate) fn full() -> Self {
@@ -75,6 +113,15 @@ impl Plan {
             stop: Stop { count: 1000, rounds: 5 },
             native: Native { count: 1000, rounds: 9 },
             instructions: Instructions { cycles: [20, 120], rounds: 3 },
+            pass: Pass { mib: 1024, rounds: 9 },
+            tee: Tee { lines: 1_000_000, mib: 1024, rounds: 3 },
+            journal: Journal {
+                sets: vec![(Work::short(200), 7), (Work::long(200), 7), (Work::long(500), 5)],
+                live: [100, 500],
+                ends: 100,
+                rounds: 3,
+            },
+            follow: Follow { procs: 200, lines: 100, every: Duration::from_millis(100), rounds: 3 },
         }
     }
 
@@ -89,6 +136,10 @@ impl Plan {
             stop: Stop { count: 100, rounds: 2 },
             native: Native { count: 300, rounds: 3 },
             instructions: Instructions { cycles: [5, 25], rounds: 1 },
+            pass: Pass { mib: 128, rounds: 3 },
+            tee: Tee { lines: 10_000, mib: 16, rounds: 1 },
+            journal: Journal { sets: vec![(Work::short(100), 3)], live: [50, 150], ends: 20, rounds: 1 },
+            follow: Follow { procs: 50, lines: 30, every: Duration::from_millis(100), rounds: 1 },
         }
     }
 }

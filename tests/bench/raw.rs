@@ -17,14 +17,15 @@ use procunit::spec::defaults::PROCS_PER_SLICE;
 use procunit::sys::{caller, token::token};
 use procunit::unit::property::{ExecCommand, ExecCommandEx, Property, Value};
 use procunit::unit::{
-    Caller, LaunchContext, SystemdVersion, UnitPlan, UnitStreams, plan, slice_properties, tie_plan,
+    Caller, LaunchContext, SystemdVersion, UnitPlan, UnitStream, UnitStreams, plan, slice_properties,
+    tie_plan,
 };
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use zbus::{Connection, Fd, MessageStream, OwnedObjectPath, Variant};
 
 use crate::library;
-use crate::work::{Work, per_second};
+use crate::work::{To, Work, per_second};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const OBJECT: &str = "/org/freedesktop/systemd1";
@@ -108,11 +109,20 @@ impl Places {
             manager_env: self.info.environment.clone(),
             slice,
             tie: Some(tie),
-            streams: UnitStreams::default(),
+            streams: streams(work.to),
             extra: Vec::new(),
         };
         Ok(Call { plan: plan(&library::spec(work, set, index)?, &context)?, aux })
     }
+}
+
+/// What comes closest to the library's streams to the journal is one that systemd opens itself.
+fn streams(to: To) -> UnitStreams {
+    let stream = match to {
+        To::Null => UnitStream::Null,
+        To::Journal => UnitStream::Journal,
+    };
+    UnitStreams { stdout: stream, stderr: stream, ..UnitStreams::default() }
 }
 
 /// systemd's manager, on two connections as in the library: one carries calls, the other brings signals.

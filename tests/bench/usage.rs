@@ -17,6 +17,16 @@ impl Process {
         Self(pid)
     }
 
+    /// The first that has this name, as the kernel shortens it.
+    pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
+        let is_named = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+        };
+        let pids =
+            fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.into_iter().find(is_named).map(Self).with_context(|| format!("no process is called {name}"))
+    }
+
     /// The owner of a name on the session bus. The bus itself owns `org.freedesktop.DBus`.
     async fn owner_of(name: &str) -> anyhow::Result<Self> {
         let (connection, bus) = (Connection::session().await?, "org.freedesktop.DBus");
@@ -53,6 +63,23 @@ impl Process {
             }
         }
         Ok(switches)
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(self) -> anyhow::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.0))?.count())
+    }
+
+    /// Itself, its children, and theirs.
+    pub(crate) fn family(self) -> anyhow::Result<Vec<Self>> {
+        let mut family = vec![self];
+        for task in fs::read_dir(format!("/proc/{}/task", self.0))? {
+            let children = fs::read_to_string(task?.path().join("children"))?;
+            for child in children.split_whitespace() {
+                family.extend(Self(child.parse()?).family()?);
+            }
+        }
+        Ok(family)
     }
 
     fn read(self, file: &str) -> anyhow::Result<String> {

@@ -11,17 +11,32 @@ pub(crate) struct Work {
     pub(crate) program: &'static str,
     pub(crate) args: &'static [&'static str],
     pub(crate) count: usize,
+    pub(crate) to: To,
+}
+
+/// Where the output of its programs goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    /// `/dev/null`, as it is nothing that others have.
+    Null,
+    /// The journal, as it does by default.
+    Journal,
 }
 
 impl Work {
     /// Over before anybody looks.
     pub(crate) const fn short(count: usize) -> Self {
-        Self { program: "/bin/true", args: &[], count }
+        Self { program: "/bin/true", args: &[], count, to: To::Null }
     }
 
     /// There until it is ended.
     pub(crate) const fn long(count: usize) -> Self {
-        Self { program: "/bin/sleep", args: &["3600"], count }
+        Self { program: "/bin/sleep", args: &["3600"], count, to: To::Null }
+    }
+
+    /// The same with its output elsewhere.
+    pub(crate) const fn to(self, to: To) -> Self {
+        Self { to, ..self }
     }
 
     /// Whether its programs end by themselves.
