@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::output::RunOutput;
+use super::output::{self, RunOutput};
 use crate::journal::barrier::{self, Barrier};
 use crate::journal::limit::{Limit, own_unit};
 use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed_of, sync};
@@ -44,6 +44,12 @@ pub(super) async fn of(
     }
     if !report.status.is_exit() {
         return unknown("it is not over");
+    }
+    if output.is_some_and(RunOutput::misses_journal) {
+        return Completeness::Incomplete {
+            why: "there was no journal to send it to".to_owned(),
+            suppressed: None,
+        };
     }
     let end = match end(run, output, until).await {
         Ok(end) => end,
@@ -93,9 +99,7 @@ fn verdict(end: End, dropped: u64) -> Completeness {
 
 /// Whether a stream of it goes there, as far as is known: of one that somebody else launched, nothing is.
 pub(super) fn reaches_journal(report: &Report) -> bool {
-    let reaches = |word: &Option<String>| {
-        word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee" | "capture and journal"))
-    };
+    let reaches = |word: &Option<String>| word.as_deref().is_none_or(output::reaches_journal);
     reaches(&report.output.stdout) || reaches(&report.output.stderr)
 }
 
@@ -149,11 +153,10 @@ fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {
 
 /// The system units that journald's rate limit counts its lines for: its user manager's, and this process's where it
 /// started it or sends them for it.
-fn limited_units(report: &Report, output: Option<&RunOutput>) -> Vec<String> {
-    let is_sent = |which| output.is_some_and(|output| output.pump(which).is_some());
+fn limited_units(report: &Report, kept: Option<&RunOutput>) -> Vec<String> {
+    let is_sent = |which| kept.is_some_and(|kept| kept.pump(which).is_some());
     let unit_of = |(which, word): (StdStream, &Option<String>)| {
-        let goes_there =
-            word.as_deref().is_none_or(|word| matches!(word, "journal" | "tee" | "capture and journal"));
+        let goes_there = word.as_deref().is_none_or(output::reaches_journal);
         match goes_there {
             false => None,
             true if report.launcher == "native" || is_sent(which) => own_unit(),

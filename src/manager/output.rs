@@ -36,6 +36,8 @@ pub(super) struct RunOutput {
     named: Mutex<Option<InvocationId>>,
     /// The way of what is read here to the journal.
     datagrams: Option<Arc<Datagrams>>,
+    /// Whether that way is not there.
+    misses_journal: bool,
     /// When the next run of its id began.
     next_began: OnceLock<Timestamp>,
     held: Mutex<Held>,
@@ -69,6 +71,7 @@ impl RunOutput {
             run: watch::Sender::default(),
             named: Mutex::default(),
             datagrams: None,
+            misses_journal: false,
             next_began: OnceLock::new(),
             held: Mutex::default(),
         }
@@ -114,7 +117,7 @@ impl RunOutput {
         pump: Option<Arc<Pump>>,
         captured: Option<Captured>,
     ) {
-        self.told.apart = Some(true);
+        self.told.apart.get_or_insert(true);
         let mut held = self.held();
         let kept = held.kept(which);
         kept.pump = pump;
@@ -126,7 +129,7 @@ impl RunOutput {
         let path = path.display();
         let unreached = format!("the journal cannot be reached ({why}); ");
         match self.notes.iter_mut().find(|note| note.starts_with(&unreached)) {
-            Some(note) => note.push_str(&format!(", {which} to {path}")),
+            Some(note) => *note = format!("{note}, {which} to {path}"),
             None => self.notes.push(format!("{unreached}{which} goes to {path}")),
         }
         self.told.apart = None;
@@ -145,22 +148,30 @@ impl RunOutput {
     /// What is read here does not reach the journal.
     pub(super) fn miss_journal(&mut self, error: &io::Error) {
         let note = format!("the journal cannot be reached ({error}), and has nothing of what is read here");
+        self.misses_journal = true;
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
 
-    /// The ways by which it reaches the journal, as long as they are open here.
+    /// Whether there was no journal to send what is read here to.
+    pub(super) fn misses_journal(&self) -> bool {
+        self.misses_journal
+    }
+
+    /// The ways by which it reaches the journal; none where one of them is not open here, or not any more.
     pub(super) fn ways(&self, id: &ProcId) -> Vec<Way> {
-        let mut ways: Vec<_> = self.own_streams().into_iter().map(Way::Stream).collect();
-        if let Some(datagrams) = &self.datagrams {
-            let way = |(stream, _)| {
-                let (datagrams, identifier) = (Arc::clone(datagrams), syslog_identifier(id));
-                Way::Datagrams { datagrams, identifier, stream }
-            };
-            ways.extend(self.pumps().into_iter().map(way));
+        let words = [(StdStream::Stdout, &self.told.stdout), (StdStream::Stderr, &self.told.stderr)];
+        let reach = words.into_iter().filter(|(_, word)| word.as_deref().is_some_and(reaches_journal));
+        reach.map(|(which, _)| self.way(which, id)).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    fn way(&self, stream: StdStream, id: &ProcId) -> Option<Way> {
+        if let Some(own) = self.held().kept(stream).own.clone() {
+            return Some(Way::Stream(own));
         }
-        ways
+        let (datagrams, _) = self.datagrams.as_ref().zip(self.pump(stream))?;
+        Some(Way::Datagrams { datagrams: Arc::clone(datagrams), identifier: syslog_identifier(id), stream })
     }
 
     /// Which run it is of.
@@ -244,6 +255,11 @@ impl RunOutput {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether output that is told as this goes to the journal.
+pub(super) fn reaches_journal(word: &str) -> bool {
+    matches!(word, "journal" | "tee" | "capture and journal")
 }
 
 fn told(stdio: &Stdio) -> OutputReport {

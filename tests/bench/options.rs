@@ -33,6 +33,19 @@ impl Part {
         Self::Follow,
     ];
 
+    /// Those that journald's default rate limit does not get in the way of.
+    const QUICK: [Self; 9] = [
+        Self::Launch,
+        Self::Commands,
+        Self::Live,
+        Self::Delays,
+        Self::Stop,
+        Self::Native,
+        Self::Instructions,
+        Self::Pass,
+        Self::Journal,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Launch => "launch",
@@ -81,7 +94,11 @@ impl Options {
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
-        if self.parts.is_empty() { &Part::ALL } else { &self.parts }
+        match (self.parts.is_empty(), self.quick) {
+            (false, _) => &self.parts,
+            (true, true) => &Part::QUICK,
+            (true, false) => &Part::ALL,
+        }
     }
 }
 

@@ -113,8 +113,8 @@ impl Plan {
             stop: Stop { count: 1000, rounds: 5 },
             native: Native { count: 1000, rounds: 9 },
             instructions: Instructions { cycles: [20, 120], rounds: 3 },
-            pass: Pass { mib: 1024, rounds: 9 },
-            tee: Tee { lines: 1_000_000, mib: 1024, rounds: 3 },
+            pass: Pass { mib: 1024, rounds: 5 },
+            tee: Tee { lines: 200_000, mib: 64, rounds: 3 },
             journal: Journal {
                 sets: vec![(Work::short(200), 7), (Work::long(200), 7), (Work::long(500), 5)],
                 live: [100, 500],

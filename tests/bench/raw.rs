@@ -122,7 +122,7 @@ fn streams(to: To) -> UnitStreams {
         To::Null => UnitStream::Null,
         To::Journal => UnitStream::Journal,
     };
-    UnitStreams { stdout: stream, stderr: stream, ..UnitStreams::default() }
+    UnitStreams { stdout: stream.clone(), stderr: stream, ..UnitStreams::default() }
 }
 
 /// systemd's manager, on two connections as in the library: one carries calls, the other brings signals.

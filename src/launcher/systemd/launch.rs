@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::stat::{SFlag, fstat};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -334,18 +335,28 @@ fn descriptor(stream: &Stream) -> Option<BorrowedFd<'_>> {
 
 /// What is passed can be opened again for a further run as long as this process has it, and a detached proc goes on without.
 fn refuse_what_is_lost(shared: &Shared, spec: &ProcSpec, streams: &Streams) -> Result<(), LaunchError> {
-    let is_passed = |stream: &Stream| matches!(stream, Stream::Fd(_));
-    let passed = is_passed(&streams.stdout) || is_passed(&streams.stderr);
-    if !passed || spec.lifetime() == Lifetime::Attached || !opens_by_path(spec, shared.version) {
+    if !opens_by_path(spec, shared.version) {
         return Ok(());
     }
+    let passed: Vec<_> = [&streams.stdout, &streams.stderr].into_iter().filter_map(descriptor).collect();
+    let reason = if spec.lifetime() == Lifetime::Detached && !passed.is_empty() {
+        "nobody is left to pass it anew"
+    } else if passed.into_iter().any(is_socket) {
+        "a socket cannot be opened anew by its path"
+    } else {
+        return Ok(());
+    };
     let why = format!(
-        "systemd {} forgets output that was passed as a descriptor when it starts a proc again ({} does not), and nobody is \
-         left to pass it anew; send it to the journal or a file",
+        "systemd {} forgets output that was passed as a descriptor when it starts a proc again ({} does not), and {reason}; \
+         send it to the journal or a file",
         shared.version,
         Feature::KeptDescriptors.since(),
     );
     Err(LaunchError::Unsupported { id: spec.id().clone(), why })
+}
+
+fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK)
 }
 
 /// Whether systemd has to be told a path to what is passed: see [`Feature::KeptDescriptors`].

@@ -32,6 +32,7 @@ impl Task {
 
     /// The last thing it does.
     pub(super) fn part(mut self) {
+        self.take_held_back();
         self.tell_what_is_known();
         for (_, reply) in self.launching.drain() {
             let _ = reply.send(Spawned::Done(Err(LaunchError::Closed)));

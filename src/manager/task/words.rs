@@ -22,13 +22,23 @@ impl Task {
             return self.take_fact(fact);
         };
         let (key, outcomes) = (fact.key, self.outcomes.0.clone());
+        let (run, restarted) = (entry.machine.run(), entry.machine.restarts() > 0);
         entry.held_back = Some(vec![fact]);
         tokio::spawn(async move {
             let _ = timeout(defaults::TAIL_DRAIN, pump.read_up()).await;
-            let lines = pump.tail().into_iter();
+            // Of a run before it nothing is its own.
+            let lines = pump.tail().into_iter().filter(|line| !restarted || line.run == run);
             let tail = lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
             let _ = outcomes.send(Outcome::LastWords { key, tail });
         });
+    }
+
+    /// Takes what is known of ends without waiting for last words.
+    pub(super) fn take_held_back(&mut self) {
+        let waiting = self.entries.iter().filter(|(_, entry)| entry.held_back.is_some());
+        for key in waiting.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.on_last_words(key, Vec::new());
+        }
     }
 
     pub(super) fn on_last_words(&mut self, key: RunKey, tail: Vec<String>) {
