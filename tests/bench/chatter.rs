@@ -12,7 +12,7 @@ pub(crate) const CHATTER: &str = "__chatter";
 pub(crate) const WORD: &str = "procunit-bench-chatter";
 
 /// From the last line on it does nothing more, as the end of a proc is not what is measured.
-const STAYS: Duration = Duration::from_mins(2);
+const STAYS: Duration = Duration::from_secs(120);
 
 /// Waits for the end of standard input, which all of them have in common, and writes.
 pub(crate) fn write(lines: u32, every: Duration, after: Duration) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use crate::usage::Process;
 /// For so long it must have done nothing.
 const QUIET: Duration = Duration::from_millis(150);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-const BOUND: Duration = Duration::from_mins(3);
+const BOUND: Duration = Duration::from_secs(180);
 
 /// The one that serves this machine, or this bed.
 #[derive(Debug, Clone, Copy)]

@@ -56,7 +56,7 @@ impl Writer {
         let seconds = began.elapsed().as_secs_f64();
         ensure!(status.success(), "{command:?}: {status}");
         ensure!(came.is_none_or(|came| came == self.bytes), "{command:?}: {came:?} bytes came");
-        Ok(Took { seconds, cpu: (children()? - before).as_secs_f64() })
+        Ok(Took { seconds, cpu: children()?.saturating_sub(before).as_secs_f64() })
     }
 }
 

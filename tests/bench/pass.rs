@@ -31,7 +31,7 @@ pub(crate) fn measure(plan: &Pass, results: &mut Results) -> anyhow::Result<()> 
 
 /// Each goes first in turn.
 fn pair(writer: &Writer, sink: Sink, round: usize) -> anyhow::Result<(Took, Took)> {
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         return Ok((writer.run(OURS, sink)?, writer.run(THEIRS, sink)?));
     }
     let theirs = writer.run(THEIRS, sink)?;

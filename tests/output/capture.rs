@@ -70,7 +70,7 @@ async fn it_ends_when_nobody_has_it_open(bed: &Bed) {
     for capture in [ALONE, WITH_JOURNAL] {
         // What is left is ended at once, and takes its time.
         let script =
-            r#"(trap 'sleep 0.3; echo left; exit' TERM; while :; do sleep 0.02; done) & echo first; exit 3"#;
+            "(trap 'sleep 0.3; echo left; exit' TERM; while :; do sleep 0.02; done) & echo first; exit 3";
         let handle = spawn(&manager, bed.sh(script).stdout(capture)).await;
         let mut stdout = handle.take_stdout().expect("a stream");
         assert_eq!(end_of(&handle).await, stopped(3));
