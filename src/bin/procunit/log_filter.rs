@@ -51,7 +51,7 @@ mod tests {
     use procunit::journal::Record;
 
     fn line(message: &str, stream: Option<StdStream>) -> Line {
-        let record = Record::parse(br#"{"__CURSOR":"c","__REALTIME_TIMESTAMP":"1"}"#).unwrap();
+        let record = Record::parse(b"__CURSOR=c\n__REALTIME_TIMESTAMP=1\n").unwrap();
         let record = Record { message: message.as_bytes().to_vec(), ..record };
         Line { id: ProcId::new("web").unwrap(), run: 0, stream, record }
     }

@@ -311,9 +311,8 @@ mod tests {
 
     fn line_of(run: usize, id: &str, message: &str, stream: &str, continues: bool) -> Line {
         let line = format!(
-            r#"{{"__CURSOR":"c","__REALTIME_TIMESTAMP":"1","PRIORITY":"6","_PID":"7","_TRANSPORT":"stdout",
-                "_STREAM_ID":"{stream}"{}}}"#,
-            if continues { r#","_LINE_BREAK":"line-max""# } else { "" },
+            "__CURSOR=c\n__REALTIME_TIMESTAMP=1\nPRIORITY=6\n_PID=7\n_TRANSPORT=stdout\n_STREAM_ID={stream}\n{}",
+            if continues { "_LINE_BREAK=line-max\n" } else { "" },
         );
         let record =
             Record { message: message.as_bytes().to_vec(), ..Record::parse(line.as_bytes()).unwrap() };
