@@ -18,7 +18,7 @@ fn cat(id: &str, flags: &[&str]) -> String {
 #[test]
 fn each_stream_is_shown_by_itself() {
     let procs = Cleanup::group("logs-stream");
-    let id = procs.start("x", "echo out; echo err >&2; echo '<3>still out'; sleep 60");
+    let id = procs.start("x", "echo out; sleep 0.2; echo err >&2; sleep 0.2; echo '<3>still out'; sleep 60");
     until("its words", || words(&id) == "out\nerr\n<3>still out\n");
     assert_eq!(cat(&id, &["--stream", "out"]), "out\n<3>still out\n");
     assert_eq!(cat(&id, &["--stream", "err"]), "err\n");

@@ -10,12 +10,12 @@ use procunit::spec::{Output, ProcSpecBuilder};
 use crate::bed::{Bed, end_of, spawn};
 use crate::live::{BOUND, eventually, within};
 
-each_backend! {
+each_backend![
     every_line_stands_behind_the_rank_or_the_id,
     files_are_set_aside_by_size_and_no_line_is_lost,
     a_second_manager_is_refused_in_words,
     what_was_there_is_appended_to,
-}
+];
 
 async fn manager(bed: &Bed, directory: &Path, limits: AggregateLimits) -> ProcManager {
     let builder = ProcManager::builder(bed.launcher().await);

@@ -9,17 +9,17 @@ use crate::bed::{Bed, end_of, spawn, stopped};
 use crate::command::{ran, run};
 use crate::text::{MUCH, all_of, assert_same, much, much_on_stderr};
 
-each_backend! {
+each_backend![
     what_is_captured_is_what_was_written,
     what_is_passed_on_is_what_was_written,
     a_descriptor_of_the_callers_gets_what_was_written,
-}
+];
 
-each_backend_that_floods! {
+each_backend_that_floods![
     what_is_teed_is_what_was_written,
     what_is_teed_to_a_file_is_what_was_written,
     what_is_captured_for_the_journal_too_is_what_was_written,
-}
+];
 
 async fn captured(bed: &Bed, journal: bool) {
     let manager = bed.manager().await;

@@ -11,7 +11,7 @@ use crate::live::journald::kept;
 use crate::live::{BOUND, eventually, within};
 use crate::text::{all_of, text};
 
-each_backend! {
+each_backend![
     dropped_it_ends_its_writer,
     dropped_it_ends_nobody_where_the_journal_has_it,
     it_is_taken_once,
@@ -20,7 +20,7 @@ each_backend! {
     unread_it_makes_its_writer_wait,
     what_is_left_in_it_outlives_the_proc,
     a_detached_proc_has_none,
-}
+];
 
 const ALONE: Output = Output::Capture { journal: false };
 const WITH_JOURNAL: Output = Output::Capture { journal: true };

@@ -8,12 +8,12 @@ use tokio::process::{Child, Command};
 use crate::bed::Bed;
 use crate::live::within;
 
-each_backend! {
+each_backend![
     a_reader_that_has_enough_ends_it_quietly,
     a_reader_that_has_enough_is_no_failure_of_a_program_that_goes_on,
     streams_go_where_the_flags_say,
     the_file_that_is_named_from_here_is_found,
-}
+];
 
 /// `procunit run` of a proc of this bed.
 pub(crate) fn run(bed: &Bed, flags: &[&str], script: &str) -> Command {

@@ -6,13 +6,13 @@ use procunit::spec::{Output, RestartPolicy};
 use crate::bed::{Bed, clear, end_of, ms, spawn};
 use crate::live::within;
 
-each_backend! {
+each_backend![
     runs_append_whatever_the_lifetime,
     both_streams_may_share_one,
     one_that_cannot_be_opened_is_named_and_nothing_is_left,
     a_named_pipe_without_a_reader_is_an_error_and_holds_nobody_up,
     a_relative_one_is_refused,
-}
+];
 
 async fn runs_append_whatever_the_lifetime(bed: &Bed) {
     let manager = bed.manager().await;

@@ -33,12 +33,12 @@ macro_rules! each_backend_that_floods {
     };
 }
 
-each_backend_that_floods! {
+each_backend_that_floods![
     a_slow_reader_makes_the_program_wait_in_bounded_memory,
     a_line_without_an_end_is_shown_in_bounded_memory,
     a_line_without_an_end_is_no_burden_to_the_journals_reader,
     what_a_journald_that_stands_still_did_not_take_is_counted,
-}
+];
 
 /// The most memory that showing output takes.
 const MEMORY_KIB: u64 = 60 * 1024;

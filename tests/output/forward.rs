@@ -12,13 +12,13 @@ use crate::live::journald::kept;
 use crate::live::{BOUND, eventually, within};
 use crate::text::text;
 
-each_backend! {
+each_backend![
     every_line_of_every_proc_comes_and_the_journal_has_it_too,
     a_full_channel_is_told_how_many_were_lost,
     a_proc_may_be_left_out,
     what_goes_elsewhere_is_left_alone,
     a_channel_that_nobody_reads_any_more_stops_nobody,
-}
+];
 
 async fn forwarding(bed: &Bed, room: usize) -> (ProcManager, Receiver<OutputEvent>) {
     let (forward, lines) = mpsc::channel(room);

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use crate::bed::{Bed, Idle, end_of, ms, spawn};
 use crate::text::all_of;
 
-each_backend! {
+each_backend![
     an_end_carries_the_last_twenty_lines,
     a_line_without_an_end_is_a_last_word_too,
     without_a_reader_here_there_are_none,
     a_stream_that_is_held_open_or_flooded_holds_no_end_back,
     a_caller_that_does_not_read_holds_no_end_back,
-}
+];
 
 /// What an end waits for last words, and what a machine with other things to do takes besides.
 const LATEST: u64 = 50 + 250;

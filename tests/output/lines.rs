@@ -13,7 +13,7 @@ use crate::live::{BOUND, within};
 use crate::text::{rest_of, text};
 use procunit::ProcManager;
 
-each_backend! {
+each_backend![
     the_journal_gives_all_lines_from_before_and_after_the_call,
     lines_that_this_process_alone_reads_come_from_the_call_on,
     a_slow_reader_is_told_how_many_it_lost,
@@ -21,7 +21,7 @@ each_backend! {
     lines_of_a_proc_that_is_over_are_all_there,
     lines_of_all_runs_come_and_say_whose_they_are,
     what_goes_elsewhere_gives_none,
-}
+];
 
 /// Writes some lines, says so in `$1`, and when `$1.gate` is there, as many more.
 const IN_TWO_PARTS: &str = r#"for n in 1 2 3 4 5; do echo out $n; echo err $n >&2; done; echo written >>"$1"

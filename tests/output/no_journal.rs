@@ -11,12 +11,12 @@ use crate::bed::Bed;
 use crate::command::{ran, run};
 use crate::text::text;
 
-each_backend! {
+each_backend![
     output_goes_to_files_and_one_line_says_so,
     files_are_appended_to,
     without_a_place_for_files_nothing_is_started,
     what_is_shown_is_shown_without_a_word,
-}
+];
 
 /// The same command where there is no journald: in mounts of its own, without rights of its own.
 fn without_journald(command: &Command, state: Option<&Path>) -> Command {

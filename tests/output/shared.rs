@@ -8,11 +8,11 @@ use crate::command::ran;
 use crate::live::{BOUND, eventually, within};
 use crate::text::{rest_of, text};
 
-each_backend! {
+each_backend![
     a_report_says_that_streams_are_shared_and_has_the_lines,
     lines_of_a_shared_stream_come_without_its_name,
     the_command_says_that_they_cannot_be_told_apart,
-}
+];
 
 fn talking(bed: &Bed) -> ProcSpecBuilder {
     bed.sh("echo out; echo err >&2; echo end").stdout(Output::Journal).stderr(Output::Journal)
