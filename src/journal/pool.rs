@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::stream::STREAM_SOCKET;
-use crate::sys::descriptors;
+use crate::sys::open_files;
 
 /// Sockets of this network namespace, one line each, with the path that each is bound to (proc(5)).
 const SOCKETS: &str = "/proc/net/unix";
@@ -95,7 +95,7 @@ impl Pool {
 
     /// As a process may raise its limit, what it is counts and not what it was.
     fn most(&self) -> usize {
-        let limit = usize::try_from(descriptors::limit()).unwrap_or_default();
+        let limit = usize::try_from(open_files::limit()).unwrap_or_default();
         self.most.min(limit / OF_DESCRIPTORS)
     }
 

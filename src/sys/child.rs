@@ -21,7 +21,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{self, Pid, getpid};
 
 use super::strings::Strings;
-use super::{descriptors, parent_death, signals, terminal};
+use super::{descriptors, open_files, parent_death, signals, terminal};
 
 /// What a child shall be.
 pub(crate) struct Image {
@@ -116,7 +116,7 @@ pub(crate) fn start(image: &Image, stack: &mut Stack, with_pidfd: bool) -> Resul
         argv: Strings::pointers(&[&image.argv]),
         env: Strings::pointers(&[&image.env.0, &image.env.1]),
         parent: getpid(),
-        open_files: descriptors::limit(),
+        open_files: open_files::limit(),
         gave_up: Cell::new(None),
     };
     let with = with_pidfd.then(|| clone(&memory, stack, true).ok()).flatten();

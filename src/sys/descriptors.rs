@@ -1,16 +1,9 @@
-//! How many descriptors there can be, and what a child does not inherit of them.
+//! What a child does not inherit of descriptors.
 
 #![expect(unsafe_code, reason = "descriptors by number")]
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::resource::{Resource, getrlimit};
-
-/// How many descriptors this process can have at the most, as far as can be told.
-pub(crate) fn limit() -> i32 {
-    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::from(u16::MAX), |(soft, _)| soft);
-    i32::try_from(soft).unwrap_or(i32::MAX)
-}
 
 /// The first descriptor behind standard error.
 const FIRST: libc::c_uint = 3;

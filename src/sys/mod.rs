@@ -6,6 +6,7 @@ pub(crate) mod child;
 #[cfg(feature = "native")]
 pub(crate) mod descriptors;
 mod format;
+pub(crate) mod open_files;
 #[cfg(feature = "native")]
 mod parent_death;
 #[cfg(feature = "native")]

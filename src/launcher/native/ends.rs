@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::sys::poll::{Bell, Poll};
-use crate::sys::{descriptors, pidfd};
+use crate::sys::{open_files, pidfd};
 
 /// How often a child is looked at that is over and whose end the kernel holds back: a debugger gets to see it first
 /// (ptrace(2)).
@@ -58,7 +58,7 @@ impl Ends {
 
     /// Whether one more may be watched by a descriptor: half of those that this process can have are others' to use.
     fn may_watch(&self) -> bool {
-        let half = usize::try_from(descriptors::limit() / 2).unwrap_or(0);
+        let half = usize::try_from(open_files::limit() / 2).unwrap_or(0);
         self.watched.len() < self.watched_max.min(half)
     }
 
