@@ -105,7 +105,7 @@ impl RunOutput {
         let path = path.display();
         let unreached = format!("the journal cannot be reached ({why}); ");
         match self.notes.iter_mut().find(|note| note.starts_with(&unreached)) {
-            Some(note) => note.push_str(&format!(", {which} to {path}")),
+            Some(note) => *note = format!("{note}, {which} to {path}"),
             None => self.notes.push(format!("{unreached}{which} goes to {path}")),
         }
         self.told.apart = None;
