@@ -192,8 +192,11 @@ impl Journal {
             if matches!(end, Completeness::Unknown { .. }) {
                 sleep(ON_ITS_WAY).await;
             }
+            // Where it was started again, lines of those runs may still have to be read.
+            if report.restarts == 0 {
+                self.lines.end(0);
+            }
         }
-        self.lines.end(0);
         self.lines.catch_up(&Journalctl::default())
     }
 }
