@@ -5,6 +5,7 @@ use tokio::time::timeout;
 use super::Task;
 use crate::journal::StdStream;
 use crate::launcher::{Fact, RunKey};
+use crate::manager::cut;
 use crate::manager::message::Outcome;
 use crate::spec::defaults;
 
@@ -25,8 +26,7 @@ impl Task {
         entry.held_back = Some(vec![fact]);
         tokio::spawn(async move {
             let _ = timeout(defaults::TAIL_DRAIN, pump.read_up()).await;
-            let lines = pump.tail().into_iter();
-            let tail = lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+            let tail = pump.tail().iter().map(|line| cut::text(&line.bytes)).collect();
             let _ = outcomes.send(Outcome::LastWords { key, tail });
         });
     }
