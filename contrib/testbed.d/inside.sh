@@ -69,7 +69,8 @@ start_journald() {
     ln -s system.journal "$dir/user-$UID.journal"
     # Audit= unset leaves the kernel's audit switch alone; the default turns it on for the whole machine.
     mkdir /run/systemd/journald.conf.d
-    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=\n%s' "$journald" >/run/systemd/journald.conf.d/testbed.conf
+    # One test may write as much as it likes without another's lines being dropped for it.
+    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=\nRateLimitIntervalSec=0\n%s' "$journald" >/run/systemd/journald.conf.d/testbed.conf
     # As its own unit has it. Of streams that it cannot take it loses all, and says nothing.
     nofile=hard service system.slice/systemd-journald.service journald /lib/systemd/systemd-journald
 }

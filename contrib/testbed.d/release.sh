@@ -153,7 +153,7 @@ children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
 # What the caller asks of journald, and the means to stop it for a while.
 set_up_journald() {
     mkdir -p "$root/etc/systemd/journald.conf.d"
-    printf '[Journal]\n%s' "$journald" >"$root/etc/systemd/journald.conf.d/testbed.conf"
+    printf '[Journal]\nRateLimitIntervalSec=0\n%s' "$journald" >"$root/etc/systemd/journald.conf.d/testbed.conf"
     install -m 4755 "$root/usr/bin/kill" "$root/usr/local/bin/testbed-kill"
 }
 

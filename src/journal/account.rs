@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::datagram::Loss;
 use super::output::OutputLine;
 
 /// How many lines a reader of them may be behind before it loses some.
 const BEHIND: usize = 1024;
+
+/// Bytes of the last lines that are kept at the most.
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// What has come of a stream so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(crate) struct Account {
     pub(crate) forward_lost: u64,
     /// Why the descriptor it is copied to takes no more, so that the stream is read no more.
     pub(crate) copy_ended: Option<io::ErrorKind>,
+    /// Bytes that were in the pipe when it was closed and could not be read: its writer was quicker.
+    pub(crate) unread: u64,
     /// Whether it is read no more.
     pub(crate) ended: bool,
 }
@@ -36,6 +42,8 @@ pub(crate) struct Account {
 pub(super) struct Shared {
     keep: usize,
     state: Mutex<State>,
+    /// How long journald may take nothing from now on, where that is less than usual.
+    hurried: watch::Sender<Option<Duration>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +59,16 @@ struct State {
 
 impl Shared {
     pub(super) fn new(keep: usize) -> Self {
-        Self { keep, state: Mutex::default() }
+        Self { keep, state: Mutex::default(), hurried: watch::Sender::default() }
+    }
+
+    /// Has journald be waited for no longer than that.
+    pub(super) fn hurry(&self, patience: Duration) {
+        self.hurried.send_replace(Some(patience));
+    }
+
+    pub(super) fn hurried(&self) -> watch::Receiver<Option<Duration>> {
+        self.hurried.subscribe()
     }
 
     /// Puts down what has happened.
@@ -72,6 +89,13 @@ impl Shared {
         let over = state.tail.len() - old;
         state.tail.drain(..over);
         state.tail.extend(lines[lines.len() - new..].iter().cloned());
+        let mut bytes: usize = state.tail.iter().map(|line| line.bytes.len()).sum();
+        // The last one has room: it is no longer than the longest line there is.
+        while bytes > KEPT_BYTES
+            && let Some(oldest) = state.tail.pop_front()
+        {
+            bytes -= oldest.bytes.len();
+        }
     }
 
     /// Keeps the beginning of a line until more of it comes.

@@ -67,6 +67,11 @@ impl Copier {
         async move { queue.closed().await }
     }
 
+    /// Why nothing more can be written, once that is so.
+    pub(super) fn end(&self) -> Arc<OnceLock<io::ErrorKind>> {
+        Arc::clone(&self.end)
+    }
+
     /// Waits until nothing more can be written, and says why.
     pub(super) async fn gave_up(&self) -> io::ErrorKind {
         self.queue.closed().await;

@@ -52,7 +52,7 @@ impl Outflow {
             tail,
             cutter,
             copying: Copying::start(copy)?,
-            journal: journal.map(|tap| Journal::new(tap, &id, stream, run)),
+            journal: journal.map(|tap| Journal::new(tap, &id, stream, run, shared.hurried())),
             forward: forward.map(|channel| Forward::new(channel, id, rank, stream)),
             aggregate,
             shared,
@@ -100,9 +100,14 @@ impl Outflow {
             Some(aggregate) => Some(aggregate.flushed().await),
             None => None,
         };
+        let (copy_end, shared) = (self.copying.end(), Arc::clone(&self.shared));
         async move {
             for flushed in [copied, gathered].into_iter().flatten() {
                 answered(flushed).await;
+            }
+            // Who waited for it shall find why, also where the stream ended before that was seen to happen.
+            if let Some(why) = copy_end.and_then(|end| end.get().copied()) {
+                shared.note(|account| account.copy_ended = Some(why));
             }
         }
     }
@@ -175,6 +180,10 @@ impl Outflow {
         if let Some(journal) = &mut self.journal {
             let (lost, why) = journal.write(lines).await;
             self.shared.note(|account| {
+                if lost > 0 && account.journal_lost == 0 {
+                    let (id, stream) = (&lines[0].id, self.stream);
+                    tracing::warn!(%id, %stream, ?why, "lines are missing from the journal: journald did not take them");
+                }
                 account.journal_lost += lost;
                 account.journal_loss = why.or(account.journal_loss);
             });

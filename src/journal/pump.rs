@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::unix::pipe;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -16,6 +17,9 @@ use super::outflow::{Happening, Outflow};
 use super::output::OutputLine;
 use super::taps::Taps;
 use crate::sys::queue;
+
+/// What is read of a pipe at the most when its copy has ended: as much as one can hold (pipe(7), `pipe-max-size`).
+const LAST_MAX: usize = 1024 * 1024;
 
 /// A stream that is read.
 ///
@@ -62,6 +66,7 @@ impl Pump {
             outflow: Outflow::start(taps, Arc::clone(&shared))?,
             shared: Arc::clone(&shared),
             read: 0,
+            last: None,
             asked,
             waiting: Vec::new(),
             progress: told,
@@ -83,6 +88,11 @@ impl Pump {
     /// What has come of it so far.
     pub(crate) fn account(&self) -> Account {
         self.shared.account()
+    }
+
+    /// From now on, what journald does not take is given up when it has taken nothing for so long.
+    pub(crate) fn hurry(&self, patience: Duration) {
+        self.shared.hurry(patience);
     }
 
     /// Waits until everything that is in the pipe now has been read: not for its end. That takes as long as those
@@ -123,6 +133,8 @@ struct Task {
     shared: Arc<Shared>,
     /// Bytes read.
     read: u64,
+    /// What was in the pipe when it was closed, as its copy had ended.
+    last: Option<Vec<u8>>,
     asked: mpsc::UnboundedReceiver<Request>,
     /// Requests, and how many bytes will have been read when what was in the pipe then has been.
     waiting: Vec<(u64, Request)>,
@@ -150,6 +162,7 @@ impl Task {
                 Next::Happened(Happening::LossTold) => {}
                 Next::Happened(Happening::CopyEnded(why)) => {
                     self.shared.note(|account| account.copy_ended = Some(why));
+                    self.take_last().await;
                     break;
                 }
                 Next::End => break,
@@ -191,6 +204,17 @@ impl Task {
         self.source.as_ref().and_then(|source| queue::readable(source.as_fd()).ok()).unwrap_or(0)
     }
 
+    /// Takes what its writer has written successfully by the time that it finds the pipe closed.
+    async fn take_last(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.last = Some(close(source, &self.shared));
+        }
+        if let Some(last) = self.last.take().filter(|last| !last.is_empty()) {
+            self.read += last.len() as u64;
+            self.take(last).await;
+        }
+    }
+
     async fn take(&mut self, chunk: Vec<u8>) {
         let lines = self.outflow.note(&chunk);
         self.answer_read();
@@ -201,7 +225,9 @@ impl Task {
                 () = &mut handing_on => {}
                 () = closed => {
                     // Its writer shall know at once that nobody reads on; who has to take what was read may take a while.
-                    self.source = None;
+                    if let Some(source) = self.source.take() {
+                        self.last = Some(close(source, &self.shared));
+                    }
                     handing_on.await;
                 }
             }
@@ -261,6 +287,26 @@ impl Task {
             tokio::spawn(async move { forward.tell().await });
         }
     }
+}
+
+/// Reads what is there without waiting for more of it, so that its writer is told at once, and closes the pipe. A writer
+/// that goes on meanwhile may get bytes in that nobody reads: these are put down.
+fn close(source: pipe::Receiver, shared: &Shared) -> Vec<u8> {
+    let there = || queue::readable(source.as_fd()).unwrap_or(0);
+    let mut last = Vec::with_capacity(there().min(LAST_MAX));
+    let most = queue::capacity(source.as_fd()).map_or(LAST_MAX, |holds| holds.min(LAST_MAX));
+    while last.len() < most {
+        match source.try_read_buf(&mut last) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // `WouldBlock`: that was all.
+            Err(_) => break,
+        }
+    }
+    let unread = there() as u64;
+    shared.note(|account| account.unread += unread);
+    last
 }
 
 /// Whether there may be something to read, once that is known.

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::aggregate::Aggregate;
 use super::copy::Copier;
@@ -110,6 +110,14 @@ impl Copying {
         }
     }
 
+    /// Why a descriptor takes no more, once that is so.
+    pub(super) fn end(&self) -> Option<Arc<OnceLock<io::ErrorKind>>> {
+        match self {
+            Self::Descriptor(copier) => Some(copier.end()),
+            Self::Nothing | Self::Reader(_) => None,
+        }
+    }
+
     /// Ends when everything is written, or nothing more can be.
     pub(super) async fn flushed(&self) -> Option<oneshot::Receiver<()>> {
         match self {
@@ -128,6 +136,10 @@ pub(super) struct Journal {
     entry: Entry,
     common: usize,
     waited_for_run: bool,
+    /// Whether it is to be waited for no longer than that.
+    hurried: watch::Receiver<Option<Duration>>,
+    /// It took nothing for as long as that.
+    given_up: bool,
 }
 
 impl Journal {
@@ -136,11 +148,13 @@ impl Journal {
         id: &ProcId,
         stream: StdStream,
         run: watch::Receiver<Option<InvocationId>>,
+        hurried: watch::Receiver<Option<Duration>>,
     ) -> Self {
         let origin = Origin { identifier: &tap.identifier, unit: tap.unit.as_deref(), id, stream };
         let entry = Entry::of(&origin);
         let common = entry.len();
-        Self { datagrams: tap.datagrams, run, entry, common, waited_for_run: false }
+        let datagrams = tap.datagrams;
+        Self { datagrams, run, entry, common, waited_for_run: false, hurried, given_up: false }
     }
 
     /// Sends lines; how many were lost, and why the last of them was.
@@ -156,12 +170,42 @@ impl Journal {
         for line in lines {
             self.entry.cut_back(self.common);
             self.entry.line(line.run.or(newest), &line.bytes, line.continues);
-            if let Err(loss) = self.datagrams.send(&self.entry).await {
+            if let Err(loss) = self.send().await {
                 lost += 1;
                 why = Some(loss);
             }
         }
         (lost, why)
+    }
+}
+
+impl Journal {
+    /// Sends the entry; waits for room as long as that is wanted.
+    async fn send(&mut self) -> Result<(), Loss> {
+        let Self { datagrams, entry, hurried, given_up, .. } = self;
+        let given_up_before = *given_up;
+        let too_long = async {
+            if given_up_before {
+                return;
+            }
+            let patience = hurried.wait_for(Option::is_some).await.ok().and_then(|patience| *patience);
+            match patience {
+                Some(patience) => sleep(patience).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // What there is room for now is sent however late it is.
+            biased;
+            sent = datagrams.send(entry) => {
+                *given_up = given_up_before && sent.is_err();
+                sent
+            }
+            () = too_long => {
+                *given_up = true;
+                Err(Loss::Stalled)
+            }
+        }
     }
 }
 

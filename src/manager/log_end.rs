@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::output::{self, RunOutput};
+use super::output::{self, Missing, RunOutput};
 use crate::journal::barrier::{self, Barrier};
 use crate::journal::limit::{Limit, own_unit};
 use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed_of, sync};
@@ -27,6 +27,8 @@ enum End {
     Dropped,
     /// journald did not take lines that this process sent.
     Lost { which: StdStream, lines: u64 },
+    /// It was written to a pipe that was closed here as nobody took what came of it.
+    Unread { which: StdStream, bytes: u64 },
     /// Nobody can say.
     Unknown(String),
 }
@@ -93,6 +95,12 @@ fn verdict(end: End, dropped: u64) -> Completeness {
             why: format!("journald did not take {lines} lines of {which} in time"),
             suppressed,
         },
+        (End::Unread { which, bytes }, None) => Completeness::Incomplete {
+            why: format!(
+                "the last {bytes} bytes of {which} were written when nobody took it any more, and not read"
+            ),
+            suppressed,
+        },
         (End::Unknown(why), None) => Completeness::Unknown { why },
     }
 }
@@ -135,8 +143,9 @@ async fn handed_on(output: &RunOutput, until: Instant) -> Result<(), End> {
             )));
         }
     }
-    match output.journal_lost().first() {
-        Some(&(which, lines)) => Err(End::Lost { which, lines }),
+    match output.missing().first() {
+        Some(&(which, Missing { lines: 0, unread: bytes })) => Err(End::Unread { which, bytes }),
+        Some(&(which, Missing { lines, .. })) => Err(End::Lost { which, lines }),
         None => Ok(()),
     }
 }
@@ -195,7 +204,7 @@ async fn dropped(report: &Report, units: &[String], end: &End) -> Result<u64, Jo
     let Some(since) = report.started_at else { return Ok(0) };
     let until = match end {
         End::Unknown(_) => report.ended_at.map(|ended| ended.after(TOLD_LATER)),
-        End::Reached | End::Dropped | End::Lost { .. } => None,
+        End::Reached | End::Dropped | End::Lost { .. } | End::Unread { .. } => None,
     };
     let mut dropped = 0;
     for unit in units {
@@ -214,6 +223,11 @@ mod tests {
         let none = || End::Unknown("why".to_owned());
         assert_eq!(verdict(End::Reached, 0), Completeness::Complete);
         assert_eq!(verdict(none(), 0), Completeness::Unknown { why: "why".to_owned() });
+        let which = StdStream::Stdout;
+        for end in [End::Lost { which, lines: 3 }, End::Unread { which, bytes: 3 }] {
+            let Completeness::Incomplete { why, .. } = verdict(end, 0) else { panic!("not incomplete") };
+            assert!(why.contains('3') && why.contains("stdout"), "{why}");
+        }
         for (end, dropped, told) in [
             (End::Reached, 7, Some(7)),
             (none(), 7, Some(7)),

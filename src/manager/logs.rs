@@ -1,11 +1,14 @@
 //! What a proc wrote, asked of its handle or its report.
 
+use std::io;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::captured::Captured;
 use super::handle::ProcHandle;
 use super::output::RunOutput;
-use super::{ProcManager, log_end};
+use super::{ProcManager, cut, log_end};
 use crate::journal::{JournalError, Journalctl, Line, LoggedRun, NamedBy, StdStream, Window, newest};
 use crate::report::{Completeness, LastLine, Report};
 use crate::spec::defaults;
@@ -44,6 +47,27 @@ impl ProcHandle {
         for (_, pump) in self.output().map(RunOutput::pumps).unwrap_or_default() {
             pump.handed_on().await;
         }
+    }
+
+    /// Has journald be waited for no longer than this, where it takes nothing, before lines of streams that are read here
+    /// are given up: for who would end, and must not do so before [`Self::handed_on`].
+    pub fn hurry_journal(&self, patience: Duration) {
+        for (_, pump) in self.output().map(RunOutput::pumps).unwrap_or_default() {
+            pump.hurry(patience);
+        }
+    }
+
+    /// How many lines of streams that are read here journald has not taken so far; empty where it has taken all.
+    pub fn journal_lost(&self) -> Vec<(StdStream, u64)> {
+        let missing = self.output().map(RunOutput::missing).unwrap_or_default();
+        missing.into_iter().filter(|(_, it)| it.lines > 0).map(|(which, it)| (which, it.lines)).collect()
+    }
+
+    /// Why a stream of it could not be written to where it is passed on to
+    /// ([`Output::Tee`](crate::spec::Output::Tee) and its like); known when [`Self::handed_on`] has resolved.
+    pub fn copy_errors(&self) -> Vec<(StdStream, io::ErrorKind)> {
+        let pumps = self.output().map(RunOutput::pumps).unwrap_or_default();
+        pumps.into_iter().filter_map(|(which, pump)| Some((which, pump.account().copy_ended?))).collect()
     }
 
     /// As [`Self::report`], with its last lines and whether the journal has all that it wrote: of a proc that is over it
@@ -91,7 +115,7 @@ fn told(line: &Line) -> LastLine {
     LastLine {
         at: record.at,
         stream: record.stream.map(|stream| stream.as_str().to_owned()),
-        message: String::from_utf8_lossy(&record.message).into_owned(),
+        message: cut::text(&record.message),
     }
 }
 

@@ -8,6 +8,7 @@ mod bulk;
 mod by_id;
 mod callbacks;
 mod captured;
+mod cut;
 mod deliveries;
 mod entry;
 mod error;

@@ -49,7 +49,24 @@ struct Held {
     stderr: Kept,
     lease: Option<Lease>,
     /// What those read who are not there any more did not get to the journal.
-    lost: Vec<(StdStream, u64)>,
+    lost: Vec<(StdStream, Missing)>,
+}
+
+/// What of a stream that is read here never got to the journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Lines that journald did not take.
+    pub(super) lines: u64,
+    /// Bytes that were not read, as the copy had ended.
+    pub(super) unread: u64,
+}
+
+impl Missing {
+    fn of(pump: &Pump) -> Option<Self> {
+        let account = pump.account();
+        let missing = Self { lines: account.journal_lost, unread: account.unread };
+        (missing != Self::default()).then_some(missing)
+    }
 }
 
 /// What this process keeps of one stream.
@@ -230,19 +247,15 @@ impl RunOutput {
         let pumps = self.pumps();
         let mut held = self.held();
         for (which, pump) in pumps {
-            let lines = pump.account().journal_lost;
-            if lines > 0 {
-                held.lost.push((which, lines));
-            }
+            held.lost.extend(Missing::of(&pump).map(|missing| (which, missing)));
             held.kept(which).pump = None;
         }
     }
 
-    /// How many lines of which stream journald did not take, as far as is known.
-    pub(super) fn journal_lost(&self) -> Vec<(StdStream, u64)> {
+    /// What of which stream did not get to the journal, as far as is known.
+    pub(super) fn missing(&self) -> Vec<(StdStream, Missing)> {
         let mut lost = self.held().lost.clone();
-        let now = self.pumps().into_iter().map(|(which, pump)| (which, pump.account().journal_lost));
-        lost.extend(now.filter(|(_, lines)| *lines > 0));
+        lost.extend(self.pumps().into_iter().filter_map(|(which, pump)| Some((which, Missing::of(&pump)?))));
         lost
     }
 
@@ -289,6 +302,25 @@ pub(super) fn let_go_later(output: Slot) {
             pump.handed_on().await;
         }
         output.drop_pumps();
+    });
+}
+
+/// Of a proc that is forgotten: lets go of what reads its streams as soon as what is there has been handed on, and after
+/// a while whether it has or not.
+pub(super) fn let_go(output: Slot, id: ProcId) {
+    if output.get().is_none_or(|output| output.pumps().is_empty()) {
+        return;
+    }
+    tokio::spawn(async move {
+        let Some(output) = output.get() else { return };
+        let handed_on = async {
+            for (_, pump) in output.pumps() {
+                pump.handed_on().await;
+            }
+        };
+        if timeout(defaults::STREAMS_KEPT, handed_on).await.is_err() {
+            tracing::warn!(%id, "what it wrote last was not taken by those who have to take it, and is given up");
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, c_int};
 
 /// How much of what was written to this Unix socket has not been read yet; zero says that all of it has.
@@ -26,6 +27,15 @@ pub(crate) fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
 /// The kernel's.
 pub(crate) fn readable(pipe: BorrowedFd<'_>) -> io::Result<usize> {
     ask(pipe, libc::FIONREAD)
+}
+
+/// How many bytes a pipe can hold.
+///
+/// # Errors
+/// The kernel's, for what is no pipe.
+pub(crate) fn capacity(pipe: BorrowedFd<'_>) -> io::Result<usize> {
+    let holds = fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?;
+    Ok(usize::try_from(holds).unwrap_or(0))
 }
 
 fn ask(fd: BorrowedFd<'_>, what: libc::Ioctl) -> io::Result<usize> {
@@ -89,6 +99,7 @@ mod tests {
         assert_eq!(readable(read.as_fd()).unwrap(), 5);
         read.read_exact(&mut [0; 3]).unwrap();
         assert_eq!(readable(read.as_fd()).unwrap(), 2);
+        assert!(capacity(read.as_fd()).unwrap() >= 4096);
     }
 
     #[test]

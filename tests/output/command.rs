@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use procunit::id::ProcId;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
@@ -11,6 +12,8 @@ use crate::live::within;
 each_backend![
     a_reader_that_has_enough_ends_it_quietly,
     a_reader_that_has_enough_is_no_failure_of_a_program_that_goes_on,
+    a_reader_that_has_enough_takes_nothing_from_the_journal,
+    what_cannot_be_shown_is_told_and_is_a_failure,
     streams_go_where_the_flags_say,
     the_file_that_is_named_from_here_is_found,
 ];
@@ -56,6 +59,34 @@ async fn a_reader_that_has_enough_is_no_failure_of_a_program_that_goes_on(bed: &
     first_bytes(&mut child).await;
     let ended = within("its end", child.wait_with_output()).await.expect("procunit");
     assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
+}
+
+async fn a_reader_that_has_enough_takes_nothing_from_the_journal(bed: &Bed) {
+    let (read, write) = std::io::pipe().expect("a pipe");
+    drop(read);
+    // No more than a pipe holds, so that all of it is written whatever becomes of it, and before anything is read.
+    let mut command = run(bed, &["-o", "json"], "trap '' PIPE; seq 3000; exit 0");
+    let child = command.stdout(write).stderr(Stdio::piped()).spawn().expect("procunit");
+    drop(command);
+    let ended = within("its end", child.wait_with_output()).await.expect("procunit");
+    let report: serde_json::Value = serde_json::from_slice(&ended.stderr).expect("JSON");
+    let id: ProcId = report["id"].as_str().expect("an id").parse().expect("an id");
+    let lines = crate::live::journald::kept(&[id]).await;
+    let is_number = |line: &&crate::live::journald::Kept| line.message.parse::<u32>().is_ok();
+    let kept = lines.values().flatten().filter(is_number).count();
+    assert!(kept == 3000 || report["logs_complete"] != true, "{kept}: {report}");
+}
+
+async fn what_cannot_be_shown_is_told_and_is_a_failure(bed: &Bed) {
+    for (script, code) in [("echo words", 125), ("echo words; exit 3", 3)] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let mut command = run(bed, &["-q"], script);
+        let child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("procunit");
+        let ended = within("its end", child.wait_with_output()).await.expect("procunit");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{told}");
+        assert_eq!(told, "procunit: cannot write to standard output: no storage space\n");
+    }
 }
 
 async fn streams_go_where_the_flags_say(bed: &Bed) {

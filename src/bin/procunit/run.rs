@@ -8,12 +8,12 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use procunit::ProcHandle;
 use procunit::id::{InvocationId, ProcId, UnitName};
 use procunit::launcher::LaunchError;
 use procunit::report::VERSION;
 use procunit::spec::{ProcSpec, ProcSpecBuilder, RestartPolicy, defaults};
 use procunit::sys::token::token;
+use procunit::{ProcHandle, ProcStatus};
 use serde::Serialize;
 
 use crate::args::{Global, RunArgs};
@@ -63,10 +63,12 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec, pty: Option<P
     };
     modes.restore();
     tell_notes(global, &handle);
+    let mut unwritten = false;
     let status = match pty {
         None => {
             let status = until_over(&handle, wish, &mut wishes).await?;
             run_output::finish(&handle, &mut wishes).await;
+            unwritten = run_output::tell_of_losses(&handle, global.quiet);
             status
         }
         Some(pty) => {
@@ -77,11 +79,25 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec, pty: Option<P
             status
         }
     };
-    let code = exit::code_of_status(&status);
+    match told(global, args, &handle, &status).await? {
+        // What it wrote is not where its caller wants it.
+        0 if unwritten => Ok(exit::LAUNCHER),
+        code => Ok(code),
+    }
+}
+
+/// Tells of the end, as far as that is wanted; the exit code.
+async fn told(
+    global: &Global,
+    args: &RunArgs,
+    handle: &ProcHandle,
+    status: &ProcStatus,
+) -> anyhow::Result<u8> {
+    let code = exit::code_of_status(status);
     if code == 0 && args.timeout.is_none() && !global.wants_json() {
         return Ok(0);
     }
-    if run_output::is_read_no_more(&status) {
+    if run_output::is_read_no_more(status) {
         return Ok(code);
     }
     let report = if global.wants_json() {
@@ -163,7 +179,7 @@ async fn until_over(
     handle: &ProcHandle,
     wish: Option<Wish>,
     wishes: &mut Wishes,
-) -> anyhow::Result<procunit::ProcStatus> {
+) -> anyhow::Result<ProcStatus> {
     let wish = if let Some(wish) = wish {
         wish
     } else {
@@ -183,9 +199,9 @@ async fn until_over(
 
 /// What came of ending it. An end that came first is an end all the same.
 fn over(
-    ended: Result<procunit::ProcStatus, procunit::manager::TerminateError>,
+    ended: Result<ProcStatus, procunit::manager::TerminateError>,
     handle: &ProcHandle,
-) -> anyhow::Result<procunit::ProcStatus> {
+) -> anyhow::Result<ProcStatus> {
     match ended {
         Ok(status) | Err(procunit::manager::TerminateError::AlreadyTerminated(status)) => Ok(status),
         Err(error) => Err(anyhow::Error::new(error).context(handle.id().to_string())),

@@ -1,6 +1,6 @@
 //! Where the output of `procunit run` goes.
 
-use std::io::stdout;
+use std::io::{ErrorKind, stdout};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
@@ -9,11 +9,12 @@ use anyhow::Context as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use procunit::ProcHandle;
 use procunit::ProcStatus;
-use procunit::journal::is_there;
+use procunit::journal::{StdStream, is_there};
 use procunit::signal::Signal;
-use procunit::spec::{Input, Lifetime, Output, ProcSpecBuilder};
+use procunit::spec::{Input, Lifetime, Output, ProcSpecBuilder, defaults};
 use tokio::time::timeout;
 
+use crate::show;
 use crate::wishes::Wishes;
 
 /// How long what a proc left behind, which is being ended, is waited for: it may still have something to say.
@@ -66,12 +67,33 @@ fn target(output: &Output) -> anyhow::Result<Output> {
 pub(crate) async fn finish(handle: &ProcHandle, wishes: &mut Wishes) {
     let finished = async {
         let _ = timeout(LEFTOVERS, handle.gone()).await;
+        handle.hurry_journal(defaults::LOG_END_WAIT);
         handle.handed_on().await;
     };
     tokio::select! {
         () = finished => {}
         _ = wishes.next() => {}
     }
+}
+
+/// Says what of its output did not get where it goes; whether it was for an error of what it is shown on. That nobody reads
+/// on is none.
+pub(crate) fn tell_of_losses(handle: &ProcHandle, quiet: bool) -> bool {
+    let mut failed = false;
+    for (which, why) in handle.copy_errors() {
+        if why != ErrorKind::BrokenPipe {
+            let stream = match which {
+                StdStream::Stdout => "standard output",
+                StdStream::Stderr => "standard error",
+            };
+            show::say(format_args!("procunit: cannot write to {stream}: {why}"));
+            failed = true;
+        }
+    }
+    for (which, lines) in handle.journal_lost().into_iter().filter(|_| !quiet) {
+        show::say(format_args!("procunit: {lines} lines of {which} did not reach the journal"));
+    }
+    failed
 }
 
 /// Whether it ended as nobody read on, as in `procunit run -- yes | head`: that is no failure to tell of.

@@ -179,6 +179,39 @@ async fn where_a_descriptor_takes_no_more_its_writer_learns_it_as_it_would_witho
 }
 
 #[tokio::test]
+async fn what_was_written_before_a_descriptor_takes_no_more_is_handed_to_the_others() {
+    let journald = Journald::new();
+    let (read, to) = io::pipe().unwrap();
+    drop(read);
+    let (source, mut write) = io::pipe().unwrap();
+    // All of it is in the pipe before any of it is read, and it takes several turns to read.
+    let text = numbered(0..10_000);
+    write.write_all(text.as_bytes()).unwrap();
+    let (copy, journal) = (CopyTo::Descriptor(to.into()), Some(journald.tap(SOON)));
+    let pump = Pump::start(source, Taps { copy, journal, ..taps() }).unwrap();
+    let reader = thread::spawn(move || (0..10_000).map(|_| journald.receive()).collect::<Vec<_>>());
+    soon("everything is handed on", pump.handed_on()).await;
+    let entries = soon("all of it", tokio::task::spawn_blocking(|| reader.join().unwrap())).await.unwrap();
+    assert_eq!(value(&entries[9_999], "MESSAGE"), Some(b"9999".as_slice()));
+    let account = pump.account();
+    assert_eq!((account.bytes, account.unread, account.journal_lost), (text.len() as u64, 0, 0));
+    assert_eq!(account.copy_ended, Some(io::ErrorKind::BrokenPipe));
+    assert_eq!(write.write_all(b"more").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn why_a_descriptor_took_no_more_is_known_when_everything_is_handed_on() {
+    for _ in 0..20 {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (pump, mut write) = start(Taps { copy: CopyTo::Descriptor(full.into()), ..taps() });
+        write.write_all(b"words\n").unwrap();
+        drop(write);
+        soon("it is handed on", pump.handed_on()).await;
+        assert_eq!(pump.account().copy_ended, Some(io::ErrorKind::StorageFull));
+    }
+}
+
+#[tokio::test]
 async fn a_descriptor_that_makes_us_wait_makes_the_writer_wait_in_bounded_memory() {
     let (read, to) = io::pipe().unwrap();
     let (pump, write) = start(Taps { copy: CopyTo::Descriptor(to.into()), ..taps() });
@@ -348,6 +381,34 @@ async fn a_journald_that_reads_nothing_costs_lines_that_are_counted_and_a_bounde
 }
 
 #[tokio::test]
+async fn who_is_in_a_hurry_does_not_wait_for_a_journald_that_reads_nothing_and_gets_every_byte() {
+    let journald = Journald::new();
+    let (mut read, to) = io::pipe().unwrap();
+    let (copy, journal) = (CopyTo::Descriptor(to.into()), Some(journald.tap(2 * SOON)));
+    let (pump, write) = start(Taps { copy, journal, ..taps() });
+    let text = numbered(0..10_000);
+    let writer = written(write, text.clone().into_bytes());
+    let reader = thread::spawn(move || {
+        let mut got = String::new();
+        read.read_to_string(&mut got).map(|_| got)
+    });
+    until("something is read", || pump.account().bytes > 0).await;
+    pump.hurry(Duration::from_millis(100));
+    soon("an end all the same", async {
+        until("an end", || pump.account().ended).await;
+        pump.handed_on().await;
+    })
+    .await;
+    writer.join().unwrap().unwrap();
+    assert_eq!(reader.join().unwrap().unwrap(), text);
+    let account = pump.account();
+    journald.socket.set_nonblocking(true).unwrap();
+    let taken = std::iter::from_fn(|| journald.socket.recv(&mut [0; 4096]).ok()).count();
+    assert!(account.journal_lost > 0);
+    assert_eq!(account.journal_lost + taken as u64, 10_000);
+}
+
+#[tokio::test]
 async fn lines_are_in_the_aggregate_files_when_they_are_handed_on() {
     let dir = tempfile::tempdir().unwrap();
     let aggregate = Aggregate::open(dir.path(), Limits::default()).unwrap();
@@ -374,4 +435,15 @@ async fn of_two_hundred_thousand_lines_all_are_counted_and_twenty_kept() {
     writer.join().unwrap().unwrap();
     assert_eq!(pump.account().lines, 200_000);
     assert_eq!(pump.tail().len(), 20);
+}
+
+#[tokio::test]
+async fn of_long_lines_only_so_many_bytes_are_kept() {
+    let (pump, write) = start(taps());
+    let text = ("x".repeat(40_000) + "\n").repeat(20) + "last\n";
+    let writer = written(write, text.into_bytes());
+    until("an end", || pump.account().ended).await;
+    writer.join().unwrap().unwrap();
+    let lengths: Vec<_> = pump.tail().iter().map(|line| line.bytes.len()).collect();
+    assert_eq!(lengths, [40_000, 4]);
 }

@@ -26,6 +26,7 @@ use super::handle::ProcHandle;
 use super::ladder::Rung;
 use super::message::{Command, Outcome, SpawnReply};
 use super::outlets::Outlets;
+use super::output::let_go;
 use super::sweep::Orders;
 use super::turns::Turns;
 use crate::id::ProcId;
@@ -169,6 +170,7 @@ impl Task {
             if let Some(output) = entry.output.get() {
                 output.close_streams();
             }
+            let_go(Arc::clone(&entry.output), entry.id.clone());
             if let Some(at) = entry.scheduled {
                 self.deadlines.remove(&(at, key));
             }

@@ -5,6 +5,7 @@ use tokio::time::timeout;
 use super::Task;
 use crate::journal::StdStream;
 use crate::launcher::{Fact, RunKey};
+use crate::manager::cut;
 use crate::manager::message::Outcome;
 use crate::spec::defaults;
 
@@ -28,7 +29,7 @@ impl Task {
             let _ = timeout(defaults::TAIL_DRAIN, pump.read_up()).await;
             // Of a run before it nothing is its own.
             let lines = pump.tail().into_iter().filter(|line| !restarted || line.run == run);
-            let tail = lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+            let tail = lines.map(|line| cut::text(&line.bytes)).collect();
             let _ = outcomes.send(Outcome::LastWords { key, tail });
         });
     }
