@@ -1,6 +1,8 @@
 //! What a proc wrote, asked of its handle or its report.
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 
 use super::captured::Captured;
 use super::handle::ProcHandle;
@@ -12,7 +14,8 @@ use crate::spec::defaults;
 
 impl ProcHandle {
     /// The last lines that the journal has of this run, oldest first. Of a proc that is over it waits until the journal has
-    /// all of it, where that can be known, for at most [`LOG_END_WAIT`](defaults::LOG_END_WAIT).
+    /// all of it, where that can be known, for at most [`LOG_END_WAIT`](defaults::LOG_END_WAIT). journalctl has
+    /// [`LAST_LINES_WAIT`](defaults::LAST_LINES_WAIT), and a millisecond more for each line, to give them.
     ///
     /// Cancel safe.
     ///
@@ -81,8 +84,11 @@ async fn take_logs(report: &mut Report, output: Option<&RunOutput>, lines: usize
 }
 
 async fn last(run: &LoggedRun, lines: usize) -> Result<Vec<Line>, JournalError> {
-    let (lines, _) =
-        newest(&Journalctl::default(), std::slice::from_ref(run), Window::default(), lines).await?;
+    let more = Duration::from_millis(u64::try_from(lines).unwrap_or(u64::MAX));
+    let bound = defaults::LAST_LINES_WAIT.saturating_add(more);
+    let journal = Journalctl::default();
+    let found = newest(&journal, std::slice::from_ref(run), Window::default(), lines);
+    let (lines, _) = timeout(bound, found).await.map_err(|_| JournalError::TookTooLong(bound))??;
     Ok(lines)
 }
 
