@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "it needs a part of it")]
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -102,6 +104,36 @@ fn following_ends_with_the_proc_and_says_how() {
     assert!(ran.err().starts_with(&format!("procunit: {id}: exited with 5 after ")), "{ran:?}");
     let again = procunit(&["logs", "-f", "-n", "2", "-o", "cat", &id]);
     assert_eq!(again.out(), "5\nlast\n", "of one that is over, at once");
+}
+
+#[test]
+fn following_where_no_manager_answers_shows_what_there_is() {
+    let procs = Cleanup::group("logs-alone");
+    let id = procs.start_to_end("x", "echo last words");
+    until("its words", || words(&id) == "last words\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_procunit"));
+    command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", "/nonexistent");
+    let ran = run(command.args(["logs", "-q", "-f", "-o", "cat", "--launcher", "native", &id]));
+    assert_eq!(ran.all(), (0, "last words\n".to_owned(), String::new()));
+}
+
+#[test]
+fn a_journalctl_that_hangs_does_not_hold_up_a_status() {
+    let procs = Cleanup::group("logs-hang");
+    let id = procs.start_to_end("x", "echo word");
+    let dir = tempfile::tempdir().expect("a directory");
+    let hangs = dir.path().join("journalctl");
+    std::fs::write(&hangs, "#!/bin/sh\nexec sleep 300\n").expect("a script");
+    std::fs::set_permissions(&hangs, Permissions::from_mode(0o755)).expect("its mode");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").expect("a path"));
+    let start = Instant::now();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_procunit"));
+    let told = run(command.env("PATH", path).args(["status", "-o", "json", &id])).json();
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let report = &told["procs"][0];
+    assert!(report["logs_complete"].is_null(), "{report}");
+    let why = report["logs_complete_why"].as_str().expect("why");
+    assert!(why.contains("longer than") || why.contains("no answer within"), "{why}");
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub enum JournalError {
         /// Its last words.
         said: String,
     },
+    /// It gave no answer for so long.
+    #[error("journalctl gave no answer within {} s", .0.as_secs())]
+    TookTooLong(std::time::Duration),
     /// It wrote what is no record.
     #[error("journalctl wrote what is no record")]
     BadRecord(#[source] BadRecord),

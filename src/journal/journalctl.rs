@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::task::JoinSet;
 
 use super::error::JournalError;
 use super::export::Gathering;
@@ -25,7 +27,7 @@ const MOST_MATCHED: usize = 16;
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
 /// How much of journalctl's last words is kept.
-const LAST_WORDS: u64 = 4096;
+const LAST_WORDS: usize = 4096;
 
 /// Reads by running journalctl. Dropping what it gives ends the process.
 #[derive(Debug, Clone)]
@@ -48,7 +50,9 @@ impl JournalReader for Journalctl {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(JournalError::NoJournalctl)?;
         let stdout = child.stdout.take().map(|stdout| BufReader::with_capacity(BUFFER, stdout));
-        Ok(JournalctlRecords { child, stdout, gathering: Gathering::default() })
+        // From the start on: a journalctl whose complaints nobody takes would stand still.
+        let stderr = child.stderr.take().into_iter().map(last_words).collect();
+        Ok(JournalctlRecords { child, stdout, stderr, said: Vec::new(), gathering: Gathering::default() })
     }
 }
 
@@ -57,6 +61,9 @@ impl JournalReader for Journalctl {
 pub struct JournalctlRecords {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
+    /// Reads its last words, as long as it goes on.
+    stderr: JoinSet<io::Result<Vec<u8>>>,
+    said: Vec<u8>,
     /// What has been read of a record; kept here, so that a read that is dropped loses nothing.
     gathering: Gathering,
 }
@@ -97,20 +104,29 @@ impl JournalctlRecords {
 
     /// What its exit says once there is no more to read.
     async fn verdict(&mut self) -> Result<(), JournalError> {
-        let mut said = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            stderr.take(LAST_WORDS).read_to_string(&mut said).await.map_err(JournalError::Io)?;
+        if let Some(read) = self.stderr.join_next().await {
+            self.said = read.map_err(io::Error::from).flatten().map_err(JournalError::Io)?;
         }
         let status = self.child.wait().await.map_err(JournalError::Io)?;
         if status.success() {
             return Ok(());
         }
+        let said = String::from_utf8_lossy(&self.said);
         // The words of `journal_access_check_and_warn`, 252 to 257; its exit code is that of any failure.
         if said.contains("insufficient permissions") {
             return Err(JournalError::NotPermitted);
         }
         Err(JournalError::Failed { status, said: said.trim().to_owned() })
     }
+}
+
+/// The end of what it says.
+async fn last_words(mut stderr: ChildStderr) -> io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    while stderr.read_buf(&mut said).await? > 0 {
+        said.drain(..said.len().saturating_sub(LAST_WORDS));
+    }
+    Ok(said)
 }
 
 fn arguments(query: &Query) -> Vec<String> {
@@ -133,6 +149,9 @@ fn arguments(query: &Query) -> Vec<String> {
     }
     if query.follow {
         arguments.push("--follow".to_owned());
+    }
+    if let Wanted::Unit(_) = query.of {
+        arguments.push("--output-fields=PRIORITY".to_owned());
     }
     arguments.push("--".to_owned());
     match &query.of {
@@ -226,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_counted_is_asked_for_without_its_words() {
+        let of = Wanted::Unit("x.service".to_owned());
+        let query = Query { of, start: Start::Oldest, until: None, follow: false };
+        let asked = arguments(&query).join(" ");
+        assert!(asked.ends_with(" --output-fields=PRIORITY -- _SYSTEMD_UNIT=x.service"), "{asked}");
+    }
+
+    #[test]
     fn of_many_runs_all_records_of_the_user_are_asked_for() {
         let run = |n: usize| LoggedRun::new(ProcId::new(n.to_string()).unwrap(), 7);
         let few: Vec<_> = (0..MOST_MATCHED).map(run).collect();
@@ -267,6 +294,14 @@ mod tests {
     async fn a_failure_is_told_in_the_words_of_journalctl() {
         let error = said_by("echo 'Failed to do it' >&2; exit 3").await.unwrap_err();
         assert_eq!(error.to_string(), "journalctl failed (exit status: 3): Failed to do it");
+    }
+
+    #[tokio::test]
+    async fn a_journalctl_with_much_to_say_goes_on_and_is_told_by_its_last_words() {
+        let script = r"head -c 300000 /dev/zero | tr '\0' x >&2
+            printf '__CURSOR=one\n__REALTIME_TIMESTAMP=1\n\n'; echo 'and no more' >&2; exit 3";
+        let error = said_by(script).await.unwrap_err().to_string();
+        assert!(error.ends_with("xand no more") && error.len() < 2 * LAST_WORDS, "{error}");
     }
 
     #[tokio::test]

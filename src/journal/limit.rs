@@ -1,9 +1,11 @@
 //! Whether journald's rate limit can have taken records that it has not told of yet.
 //!
-//! It tells of them with the next record of the same system unit that it keeps. A sentinel is of who writes it, which may be
-//! another unit (a login's session), and passes where the proc's own lines do not. So until a further record comes there
-//! is arithmetic alone: nothing is dropped before as many were kept, within the limit's interval, as the limit allows
-//! (`journal_ratelimit_test`, journald-rate-limit.c; it allows more where the disk has room).
+//! It counts by system unit and by class of priority, and tells of what it took with the next record of the same unit and class
+//! that it keeps: of errors only when a further error comes. It may never: it forgets a unit that was quiet for the limit's
+//! interval, with what it has not told (`journal_ratelimit_vacuum`). A sentinel is of who writes it, which may be another
+//! unit (a login's session), and passes where the proc's own lines do not. So there is arithmetic alone: nothing is dropped
+//! before as many of a class were kept, within the interval, as the limit allows (`journal_ratelimit_test`,
+//! journald-rate-limit.c; it allows more where the disk has room).
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -20,8 +22,25 @@ use crate::time::{Span, Timestamp, parse_span};
 /// Between the moment a record counts for the limit and its time in the journal.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How many records are counted before it is given up and nothing said to be sure.
+/// How many records are counted before it is given up.
 const MOST_READ: usize = 200_000;
+
+/// `POOLS_MAX` (journald-rate-limit.c).
+const CLASSES: usize = 5;
+
+/// Of a record without a priority (`server_process_native_entry`, journald-native.c).
+const INFO: u8 = 6;
+
+/// Whether the limit had room for all that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Nothing was dropped.
+    Left,
+    /// As many were kept as it allows, and more may have come.
+    Filled,
+    /// There are too many records to count them.
+    NotCounted,
+}
 
 /// So many records of a unit are kept within this time, and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,38 +86,50 @@ impl Limit {
         self.interval.is_zero() || self.burst == 0
     }
 
-    /// Whether records of the unit can have been dropped: after the last one that was kept, before which journald has told of
-    /// it, or anywhere from `since` on, for who may not read what it told.
+    /// Whether records of the unit can have been dropped from `since` on.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub(crate) async fn may_hide<J: JournalReader>(
+    pub(crate) async fn room<J: JournalReader>(
         self,
         reader: &J,
         unit: &str,
-        since: Option<Timestamp>,
-    ) -> Result<bool, JournalError> {
-        let query = |start| Query { of: Wanted::Unit(unit.to_owned()), start, until: None, follow: false };
+        since: Timestamp,
+    ) -> Result<Room, JournalError> {
         if self.is_off() {
-            return Ok(false);
+            return Ok(Room::Left);
         }
-        let Some(newest) = reader.open(&query(Start::Newest(1)))?.next().await? else { return Ok(false) };
-        let since = since.unwrap_or(newest.at).min(newest.at).before(self.interval + MARGIN);
-        let mut records = reader.open(&query(Start::Since(since)))?;
-        let (mut newest, mut read) = (VecDeque::new(), 0);
+        let within = self.interval + MARGIN;
+        // What was kept shortly before counts as well.
+        let start = Start::Since(since.before(within));
+        let query = Query { of: Wanted::Unit(unit.to_owned()), start, until: None, follow: false };
+        let mut records = reader.open(&query)?;
+        let mut newest: [VecDeque<Timestamp>; CLASSES] = Default::default();
+        let mut read = 0;
         while let Some(record) = records.next().await? {
             read += 1;
-            newest.push_back(record.at);
-            if newest.len() < self.burst {
-                continue;
+            if read > MOST_READ {
+                return Ok(Room::NotCounted);
             }
-            let full_since = newest.pop_front();
-            if read > MOST_READ || full_since.is_some_and(|at| record.at.since(at) <= self.interval + MARGIN)
-            {
-                return Ok(true);
+            let newest = &mut newest[class(record.priority)];
+            newest.push_back(record.at);
+            let full_since = if newest.len() < self.burst { None } else { newest.pop_front() };
+            if full_since.is_some_and(|at| record.at.since(at) <= within) {
+                return Ok(Room::Filled);
             }
         }
-        Ok(false)
+        Ok(if records.skipped() == 0 { Room::Left } else { Room::NotCounted })
+    }
+}
+
+/// What is counted together (`priority_map`, journald-rate-limit.c).
+fn class(priority: Option<u8>) -> usize {
+    match priority.unwrap_or(INFO) {
+        0..=2 => 0,
+        3 => 1,
+        4 => 2,
+        5 | 6 => 3,
+        _ => 4,
     }
 }
 
@@ -117,6 +148,7 @@ fn unit_in(cgroups: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::held::{Held, held};
+    use super::super::record::Record;
     use super::*;
 
     const SECOND: u64 = 1_000_000;
@@ -134,29 +166,57 @@ mod tests {
         assert_eq!(Limit::read("RateLimitBurst=many"), None);
     }
 
-    #[tokio::test]
-    async fn lines_can_be_missing_only_where_as_many_were_kept_as_the_limit_allows() {
-        let at = |times: &[u64]| Held(times.iter().map(|second| held((100 + second) * SECOND)).collect());
-        for (times, hides) in [
-            (&[0, 1, 2][..], true),
-            (&[0, 1], false),
-            (&[0, 20, 21], false),
-            (&[0, 1, 2, 900], false),
-            (&[], false),
-        ] {
-            assert_eq!(limit(10, 3).may_hide(&at(times), "x", None).await.unwrap(), hides, "{times:?}");
-        }
-        assert!(!limit(0, 3).may_hide(&at(&[0, 1, 2]), "x", None).await.unwrap());
+    fn at(second: u64) -> Record {
+        held((100 + second) * SECOND)
+    }
+
+    async fn room(limit: Limit, kept: Vec<Record>, since: u64) -> Room {
+        limit.room(&Held(kept), "x", at(since).at).await.unwrap()
     }
 
     #[tokio::test]
-    async fn who_cannot_read_what_was_told_counts_from_the_start_on() {
-        let kept = Held([0, 1, 2, 900].map(|second| held((100 + second) * SECOND)).to_vec());
-        for (start, hides) in [(0, true), (5, true), (12, false), (800, false)] {
-            let since = Timestamp::from_micros((100 + start) * SECOND);
-            let found = limit(10, 3).may_hide(&kept, "x", Some(since)).await.unwrap();
-            assert_eq!(found, hides, "{start}");
+    async fn lines_can_be_missing_only_where_as_many_were_kept_as_the_limit_allows() {
+        for (times, expected) in [
+            (&[0, 1, 2][..], Room::Filled),
+            (&[0, 1], Room::Left),
+            (&[0, 20, 21], Room::Left),
+            (&[0, 20, 21, 22, 900], Room::Filled),
+            (&[], Room::Left),
+        ] {
+            let kept = times.iter().map(|second| at(*second)).collect();
+            assert_eq!(room(limit(10, 3), kept, 0).await, expected, "{times:?}");
         }
+        assert_eq!(room(limit(0, 3), [0, 1, 2].map(at).to_vec(), 0).await, Room::Left);
+    }
+
+    #[tokio::test]
+    async fn a_later_line_that_is_kept_does_not_show_that_none_was_dropped() {
+        for (start, expected) in [(0, Room::Filled), (5, Room::Filled), (12, Room::Left), (800, Room::Left)] {
+            let kept = [0, 1, 2, 900].map(at).to_vec();
+            assert_eq!(room(limit(10, 3), kept, start).await, expected, "{start}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_class_of_priority_has_a_limit_of_its_own() {
+        for (priorities, expected) in [
+            ([Some(3), Some(6), Some(3)], Room::Left),
+            ([Some(3), Some(3), Some(3)], Room::Filled),
+            ([Some(5), Some(6), None], Room::Filled),
+            ([Some(0), Some(1), Some(2)], Room::Filled),
+            ([Some(2), Some(3), Some(4)], Room::Left),
+            ([Some(6), Some(7), Some(6)], Room::Left),
+        ] {
+            let kept = priorities.map(|priority| Record { priority, ..at(0) }).to_vec();
+            assert_eq!(room(limit(10, 3), kept, 0).await, expected, "{priorities:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn too_many_are_not_counted() {
+        let many = vec![at(0); MOST_READ + 1];
+        assert_eq!(room(limit(10, 2 * MOST_READ), many, 0).await, Room::NotCounted);
+        assert_eq!(room(limit(10, 2 * MOST_READ), vec![at(0); 9], 0).await, Room::Left);
     }
 
     #[test]

@@ -112,7 +112,8 @@ pub enum Wanted {
     },
     /// Records of this kind: `MESSAGE_ID`, in lower case without dashes (systemd.journal-fields(7)).
     Kind(&'static str),
-    /// Records of what ran in this system unit, which is the one that journald's rate limit counts them for.
+    /// Records of what ran in this system unit, which is the one that journald's rate limit counts them for. They are
+    /// counted, and so need not have more than their time and priority.
     Unit(String),
 }
 

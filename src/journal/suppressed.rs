@@ -15,9 +15,10 @@ const DROPPED: &str = "a596d6fe7bfa4994828e72309e95d61e";
 
 /// When journald said that it threw records of this user's manager away, and how many, oldest first.
 ///
-/// journald says it with the first record that it takes of them after the interval of its limit (30 s by default), so what
-/// is told at a moment was lost before it; and what was lost last is told late, or never. It says it in its own file, which
-/// not everyone may read: see [`sees_suppressed`].
+/// journald counts errors, warnings and what is of less weight apart, and says it with the first record of the same class that
+/// it takes of them after the interval of its limit (30 s by default). So what is told at a moment was lost before it; and
+/// what was lost last is told late, or never: journald forgets what it counted of a unit that was quiet for that long. It
+/// says it in its own file, which not everyone may read: see [`sees_suppressed`].
 ///
 /// # Errors
 /// [`JournalError`].

@@ -10,14 +10,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::output::{self, Missing, RunOutput};
 use crate::journal::barrier::{self, Barrier};
-use crate::journal::limit::{Limit, own_unit};
+use crate::journal::limit::{Limit, Room, own_unit};
 use crate::journal::{JournalError, Journalctl, LoggedRun, StdStream, sees_suppressed, suppressed_of, sync};
 use crate::report::{Completeness, Report};
+use crate::spec::defaults;
 use crate::time::Timestamp;
 
 /// How long after the end what journald dropped before is looked for: it tells with the next line that it keeps, after
 /// its interval (30 s by default).
 const TOLD_LATER: Duration = Duration::from_secs(60);
+/// How much of the time is left to ask for what was dropped.
+const ASKING: Duration = Duration::from_millis(500);
 
 /// What came of the wait for the end of a log.
 enum End {
@@ -53,24 +56,29 @@ pub(super) async fn of(
             suppressed: None,
         };
     }
-    let end = match end(run, output, until).await {
-        Ok(end) => end,
-        Err(error) => return unknown(&error.to_string()),
-    };
-    let units = limited_units(report, output);
-    // Before what it has told of is read: what it tells of in between is in there then.
-    let untold = match untold(report, &units).await {
-        Ok(untold) => untold,
-        Err(error) => return unknown(&error.to_string()),
-    };
-    let dropped = match dropped(report, &units, &end).await {
-        Ok(dropped) => dropped,
-        Err(error) => return unknown(&error.to_string()),
-    };
-    if let (0, End::Reached, Some(why)) = (dropped, &end, untold) {
-        return unknown(why);
+    // A journalctl that hangs must not hold up who asks.
+    match timeout_at(until, looked_up(report, run, output, until)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => unknown(&error.to_string()),
+        Err(_) => unknown(&format!("to look took longer than {} s", defaults::LOG_END_WAIT.as_secs())),
     }
-    verdict(end, dropped)
+}
+
+async fn looked_up(
+    report: &Report,
+    run: &LoggedRun,
+    output: Option<&RunOutput>,
+    until: Instant,
+) -> Result<Completeness, JournalError> {
+    let end = end(run, output, until.checked_sub(ASKING).unwrap_or(until)).await?;
+    let units = limited_units(report, output);
+    let dropped = dropped(report, &units, &end).await?;
+    if let (End::Reached, 0) = (&end, dropped)
+        && let Some(why) = untold(report, &units).await?
+    {
+        return Ok(Completeness::Unknown { why: why.to_owned() });
+    }
+    Ok(verdict(end, dropped))
 }
 
 fn verdict(end: End, dropped: u64) -> Completeness {
@@ -180,19 +188,20 @@ fn limited_units(report: &Report, kept: Option<&RunOutput>) -> Vec<String> {
 
 /// Why journald may have dropped lines without this process having been told.
 async fn untold(report: &Report, units: &[String]) -> Result<Option<&'static str>, JournalError> {
-    const NOT_YET: &str = "journald kept as many lines of this user's units as its rate limit allows, and has not said yet \
-                           whether it dropped more; it says so with the next line that it keeps";
+    const NOT_TOLD: &str = "journald kept as many lines of this user's units as its rate limit allows, and has not said \
+                            whether it dropped more; it says so with a later line of the same priority, or never";
     const NOT_HERE: &str = "journald kept as many lines of this user's units as its rate limit allows, and this user may not \
                             read whether it dropped more; the group systemd-journal may";
+    const NOT_COUNTED: &str = "there are too many lines of this user's units since it was started to tell whether journald's \
+                               rate limit dropped some";
     const NO_LIMIT: &str = "what rate limit journald has cannot be told, and so not whether it dropped some";
-    let (since, why) = match (sees_suppressed(), report.started_at) {
-        (true, _) => (None, NOT_YET),
-        (false, started) => (Some(started.unwrap_or(Timestamp::from_micros(0))), NOT_HERE),
-    };
+    let since = report.started_at.unwrap_or(Timestamp::from_micros(0));
     for unit in units {
         let Some(limit) = Limit::of(unit).await else { return Ok(Some(NO_LIMIT)) };
-        if limit.may_hide(&Journalctl::default(), unit, since).await? {
-            return Ok(Some(why));
+        match limit.room(&Journalctl::default(), unit, since).await? {
+            Room::Left => {}
+            Room::Filled => return Ok(Some(if sees_suppressed() { NOT_TOLD } else { NOT_HERE })),
+            Room::NotCounted => return Ok(Some(NOT_COUNTED)),
         }
     }
     Ok(None)

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::captured::Captured;
 use super::handle::ProcHandle;
@@ -15,7 +15,8 @@ use crate::spec::defaults;
 
 impl ProcHandle {
     /// The last lines that the journal has of this run, oldest first. Of a proc that is over it waits until the journal has
-    /// all of it, where that can be known, for at most [`LOG_END_WAIT`](defaults::LOG_END_WAIT).
+    /// all of it, where that can be known, for at most [`LOG_END_WAIT`](defaults::LOG_END_WAIT). journalctl has
+    /// [`LAST_LINES_WAIT`](defaults::LAST_LINES_WAIT), and a millisecond more for each line, to give them.
     ///
     /// Cancel safe.
     ///
@@ -105,8 +106,11 @@ async fn take_logs(report: &mut Report, output: Option<&RunOutput>, lines: usize
 }
 
 async fn last(run: &LoggedRun, lines: usize) -> Result<Vec<Line>, JournalError> {
-    let (lines, _) =
-        newest(&Journalctl::default(), std::slice::from_ref(run), Window::default(), lines).await?;
+    let more = Duration::from_millis(u64::try_from(lines).unwrap_or(u64::MAX));
+    let bound = defaults::LAST_LINES_WAIT.saturating_add(more);
+    let journal = Journalctl::default();
+    let found = newest(&journal, std::slice::from_ref(run), Window::default(), lines);
+    let (lines, _) = timeout(bound, found).await.map_err(|_| JournalError::TookTooLong(bound))??;
     Ok(lines)
 }
 

@@ -48,6 +48,8 @@ pub const OWNED_JOURNAL_STREAMS: usize = 1_024;
 pub const STREAMS_KEPT: Duration = Duration::from_secs(30);
 /// How long a report that is asked for waits until the journal has all that its proc wrote.
 pub const LOG_END_WAIT: Duration = Duration::from_secs(2);
+/// How long journalctl may take for the last lines of a proc, and a millisecond more for each of them.
+pub const LAST_LINES_WAIT: Duration = Duration::from_secs(5);
 
 /// From the end of a run to its restart, where a policy names no other: systemd's own (systemd.service(5)).
 pub const RESTART_DELAY: Duration = Duration::from_millis(100);

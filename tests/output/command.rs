@@ -110,8 +110,9 @@ async fn streams_go_where_the_flags_say(bed: &Bed) {
 
 async fn the_file_that_is_named_from_here_is_found(bed: &Bed) {
     let directory = tempfile::tempdir().expect("a directory");
-    for _ in 0..2 {
-        let mut command = run(bed, &["--stdout", "file:out"], "echo line");
+    std::fs::create_dir(directory.path().join("below")).expect("a directory");
+    for target in ["file:out", "file:below/../out"] {
+        let mut command = run(bed, &["--stdout", target], "echo line");
         command.current_dir(directory.path());
         assert_eq!(ran(command).await, (0, Vec::new(), Vec::new()));
     }

@@ -8,12 +8,12 @@ use procunit::journal::{
     Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest_where, sees_suppressed, suppressed,
 };
 use procunit::report::Report;
-use procunit::spec::Lifetime;
 use procunit::time::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::args::Global;
+use crate::doctor::is_persistent;
 use crate::log_args::LogsArgs;
 use crate::log_filter::Filter;
 use crate::log_lines::{Printer, moment};
@@ -38,7 +38,8 @@ pub(crate) async fn logs(global: &Global, args: &LogsArgs) -> anyhow::Result<u8>
         filter: Filter::new(args),
         skipped: 0,
     };
-    let cursor = if args.follow && args.lines.is_none() {
+    // What is followed is shown from its beginning.
+    let cursor = if manager.is_some() && args.follow && args.lines.is_none() {
         None
     } else {
         output.backlog(&runs, window, args.lines).await?
@@ -229,11 +230,26 @@ fn tell_nothing(chosen: &[Chosen], args: &LogsArgs) {
     if args.is_narrowed() {
         return show::say(format_args!("procunit: none of the lines of {} match", names.join(", ")));
     }
-    let is_attached =
-        |chosen: &Chosen| chosen.report.as_ref().is_some_and(|report| report.lifetime == Lifetime::Attached);
-    let why =
-        if chosen.iter().all(is_attached) { "; what an attached proc writes goes to who ran it" } else { "" };
-    show::say(format_args!("procunit: the journal has no lines of {}{why}", names.join(", ")));
+    show::say(format_args!("procunit: the journal has no lines of {}{}", names.join(", "), why_none(chosen)));
+}
+
+/// What can be the reason that there are none.
+fn why_none(chosen: &[Chosen]) -> &'static str {
+    let is_elsewhere = |word: &Option<String>| {
+        word.as_deref().is_some_and(|word| !matches!(word, "journal" | "tee" | "capture and journal"))
+    };
+    let is_sent_elsewhere = |chosen: &Chosen| {
+        let output = chosen.report.as_ref().map(|report| &report.output);
+        output.is_some_and(|output| is_elsewhere(&output.stdout) && is_elsewhere(&output.stderr))
+    };
+    if chosen.iter().all(is_sent_elsewhere) {
+        return "; what it writes goes elsewhere (see `procunit status`)";
+    }
+    if is_persistent() || sees_suppressed() {
+        return "";
+    }
+    "; its storage is volatile, of which this user cannot read its own: the group systemd-journal can, or set \
+     Storage=persistent in /etc/systemd/journald.conf and restart systemd-journald"
 }
 
 /// Says what journald threw away meanwhile, as far as it says so itself.

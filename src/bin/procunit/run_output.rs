@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, stdout};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -58,8 +58,19 @@ impl OutputArgs {
 fn target(output: &Output) -> anyhow::Result<Output> {
     let Output::File(path) = output else { return Ok(output.clone()) };
     let absolute = std::path::absolute(Path::new(path)).with_context(|| format!("file:{path}"))?;
-    let absolute = absolute.into_os_string().into_string();
+    let absolute = without_parents(absolute).into_os_string().into_string();
     Ok(Output::File(absolute.unwrap_or_else(|lossy| lossy.to_string_lossy().into_owned())))
+}
+
+/// systemd takes no path with `..`, and refuses the launch when the file has been made.
+fn without_parents(path: PathBuf) -> PathBuf {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    // Where there is no such directory, it is told when the file is opened.
+    let real = path.parent().and_then(|parent| parent.canonicalize().ok());
+    let file = real.zip(path.file_name()).map(|(real, name)| real.join(name));
+    file.unwrap_or(path)
 }
 
 /// Waits until everything that a proc which is over wrote has gone where it goes. A wish is not to wait for that: who reads

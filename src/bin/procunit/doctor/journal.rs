@@ -44,12 +44,14 @@ fn streams(report: &Report) -> Check {
     }
 }
 
-/// `Storage=volatile` holds also where there is /var/log/journal, but then journald makes nothing in it.
 fn storage() -> &'static str {
+    if is_persistent() { "persistent" } else { "volatile: gone after a reboot" }
+}
+
+/// `Storage=volatile` holds also where there is /var/log/journal, but then journald makes nothing in it.
+pub(crate) fn is_persistent() -> bool {
     let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    let persistent =
-        !machine.trim().is_empty() && Path::new("/var/log/journal").join(machine.trim()).is_dir();
-    if persistent { "persistent" } else { "volatile: gone after a reboot" }
+    !machine.trim().is_empty() && Path::new("/var/log/journal").join(machine.trim()).is_dir()
 }
 
 /// journald's own limit, which all procs of a user share (252 to 262: user units cannot set their own).

@@ -6,6 +6,8 @@ mod host;
 mod journal;
 mod probe;
 
+pub(crate) use journal::is_persistent;
+
 use std::fmt::Write as _;
 
 use procunit::bus::BusError;
