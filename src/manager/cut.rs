@@ -39,7 +39,7 @@ mod tests {
             let kept = told.strip_suffix(MARK).unwrap();
             assert_eq!(kept, character.repeat(SHOWN / character.len()));
         }
-        let told = text(&[0xff; 48 * 1024]);
+        let told = text(&vec![0xff; 48 * 1024]);
         assert!(told.len() <= SHOWN + MARK.len_utf8() && told.ends_with(MARK));
     }
 }
