@@ -305,6 +305,7 @@ fn close(source: pipe::Receiver, shared: &Shared) -> Vec<u8> {
         }
     }
     let unread = there() as u64;
+    drop(source);
     shared.note(|account| account.unread += unread);
     last
 }
