@@ -27,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// After the end, how long lines are read at most. One that somebody else keeps open may never be quiet.
 const LONGEST_DRAIN: Duration = Duration::from_secs(5);
 
+/// journald gives a file of their own to users from this on (systemd-journald.service(8), "Access control").
+const FIRST_ORDINARY: u32 = 1000;
+
 /// Shows what procs wrote.
 pub(crate) async fn logs(global: &Global, args: &LogsArgs) -> anyhow::Result<u8> {
     let (manager, chosen) = log_runs::choose(global, args).await?;
@@ -245,11 +248,12 @@ fn why_none(chosen: &[Chosen]) -> &'static str {
     if chosen.iter().all(is_sent_elsewhere) {
         return "; what it writes goes elsewhere (see `procunit status`)";
     }
-    if is_persistent() || sees_suppressed() {
+    let has_own_file = is_persistent() && nix::unistd::getuid().as_raw() >= FIRST_ORDINARY;
+    if has_own_file || sees_suppressed() {
         return "";
     }
-    "; its storage is volatile, of which this user cannot read its own: the group systemd-journal can, or set \
-     Storage=persistent in /etc/systemd/journald.conf and restart systemd-journald"
+    "; perhaps this user may not read them: the group systemd-journal may, and a user id from 1000 on with Storage=persistent in \
+     /etc/systemd/journald.conf"
 }
 
 /// Says what journald threw away meanwhile, as far as it says so itself.
