@@ -8,6 +8,7 @@ use procunit::journal::{
     Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest_where, sees_suppressed, suppressed,
 };
 use procunit::report::Report;
+use procunit::spec::Lifetime;
 use procunit::time::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -238,15 +239,10 @@ fn tell_nothing(chosen: &[Chosen], args: &LogsArgs) {
 
 /// What can be the reason that there are none.
 fn why_none(chosen: &[Chosen]) -> &'static str {
-    let is_elsewhere = |word: &Option<String>| {
-        word.as_deref().is_some_and(|word| !matches!(word, "journal" | "tee" | "capture and journal"))
-    };
-    let is_sent_elsewhere = |chosen: &Chosen| {
-        let output = chosen.report.as_ref().map(|report| &report.output);
-        output.is_some_and(|output| is_elsewhere(&output.stdout) && is_elsewhere(&output.stderr))
-    };
-    if chosen.iter().all(is_sent_elsewhere) {
-        return "; what it writes goes elsewhere (see `procunit status`)";
+    let is_attached =
+        |chosen: &Chosen| chosen.report.as_ref().is_some_and(|report| report.lifetime == Lifetime::Attached);
+    if chosen.iter().all(is_attached) {
+        return "; what is run with --no-journal or -t writes nothing there";
     }
     let has_own_file = is_persistent() && nix::unistd::getuid().as_raw() >= FIRST_ORDINARY;
     if has_own_file || sees_suppressed() {
