@@ -8,6 +8,7 @@ use procunit::journal::{
     Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest_where, sees_suppressed, suppressed,
 };
 use procunit::report::Report;
+use procunit::spec::Lifetime;
 use procunit::time::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -26,6 +27,9 @@ const QUIET: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// After the end, how long lines are read at most. One that somebody else keeps open may never be quiet.
 const LONGEST_DRAIN: Duration = Duration::from_secs(5);
+
+/// journald gives a file of their own to users from this on (systemd-journald.service(8), "Access control").
+const FIRST_ORDINARY: u32 = 1000;
 
 /// Shows what procs wrote.
 pub(crate) async fn logs(global: &Global, args: &LogsArgs) -> anyhow::Result<u8> {
@@ -235,21 +239,17 @@ fn tell_nothing(chosen: &[Chosen], args: &LogsArgs) {
 
 /// What can be the reason that there are none.
 fn why_none(chosen: &[Chosen]) -> &'static str {
-    let is_elsewhere = |word: &Option<String>| {
-        word.as_deref().is_some_and(|word| !matches!(word, "journal" | "tee" | "capture and journal"))
-    };
-    let is_sent_elsewhere = |chosen: &Chosen| {
-        let output = chosen.report.as_ref().map(|report| &report.output);
-        output.is_some_and(|output| is_elsewhere(&output.stdout) && is_elsewhere(&output.stderr))
-    };
-    if chosen.iter().all(is_sent_elsewhere) {
-        return "; what it writes goes elsewhere (see `procunit status`)";
+    let is_attached =
+        |chosen: &Chosen| chosen.report.as_ref().is_some_and(|report| report.lifetime == Lifetime::Attached);
+    if chosen.iter().all(is_attached) {
+        return "; what is run with --no-journal or -t writes nothing there";
     }
-    if is_persistent() || sees_suppressed() {
+    let has_own_file = is_persistent() && nix::unistd::getuid().as_raw() >= FIRST_ORDINARY;
+    if has_own_file || sees_suppressed() {
         return "";
     }
-    "; its storage is volatile, of which this user cannot read its own: the group systemd-journal can, or set \
-     Storage=persistent in /etc/systemd/journald.conf and restart systemd-journald"
+    "; perhaps this user may not read them: the group systemd-journal may, and a user id from 1000 on with Storage=persistent in \
+     /etc/systemd/journald.conf"
 }
 
 /// Says what journald threw away meanwhile, as far as it says so itself.
