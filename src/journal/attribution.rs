@@ -81,8 +81,11 @@ impl Attribution {
         index
     }
 
-    /// From here on no later runs count as this one.
-    pub(super) fn end(&mut self, index: usize) {
+    /// From here on no later runs count as this one but these, which it had: their records may still be on their way.
+    pub(super) fn end(&mut self, index: usize, had: &[InvocationId]) {
+        for run in had {
+            self.by_invocation.entry(*run).or_insert(index);
+        }
         if let Some(run) = self.runs.get_mut(index) {
             run.with_later = false;
         }
@@ -403,8 +406,10 @@ mod tests {
         assert_eq!(runs.run_of(&of(120, OURS)), Some(0));
         assert_eq!(runs.run_of(&of(130, third)), Some(0));
         assert_eq!(runs.run_of(&Record { unit: None, ..of(140, third) }), None, "another unit");
-        runs.end(0);
-        assert_eq!(runs.run_of(&of(150, third)), None);
+        let fourth = "22222222683a4d1d84894610857aeabe";
+        runs.end(0, &[third.parse().unwrap()]);
+        assert_eq!(runs.run_of(&of(150, third)), Some(0), "one of its own");
+        assert_eq!(runs.run_of(&of(155, fourth)), None);
         assert_eq!(runs.run_of(&of(160, OURS)), Some(0));
     }
 

@@ -9,7 +9,7 @@ use super::query::{LoggedRun, Query, Start, Wanted, Window};
 use super::record::Record;
 use super::stream::StdStream;
 use super::{JournalReader, Records};
-use crate::id::ProcId;
+use crate::id::{InvocationId, ProcId};
 
 /// How far before a run its identifier's records are looked at.
 const LOOK_BACK: Duration = Duration::from_secs(30);
@@ -115,8 +115,10 @@ impl<R: Records> Lines<R> {
     }
 
     /// Says that a run is over: of those after it, which [`LoggedRun::with_later`] may have asked for, no more comes.
-    pub fn end(&mut self, run: usize) {
-        self.attribution.end(run);
+    ///
+    /// `had` are all runs that it and its restarts were.
+    pub fn end(&mut self, run: usize, had: &[InvocationId]) {
+        self.attribution.end(run, had);
     }
 
     /// Reads what is there by now and no more: from here on there is an end. What is followed may come late, as

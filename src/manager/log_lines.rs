@@ -192,10 +192,8 @@ impl Journal {
             if matches!(end, Completeness::Unknown { .. }) {
                 sleep(ON_ITS_WAY).await;
             }
-            // Where it was started again, lines of those runs may still have to be read.
-            if report.restarts == 0 {
-                self.lines.end(0);
-            }
+            let had: Vec<_> = report.runs.iter().filter_map(|run| run.invocation_id).collect();
+            self.lines.end(0, &had);
         }
         self.lines.catch_up(&Journalctl::default())
     }

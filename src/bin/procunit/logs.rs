@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use procunit::ProcManager;
+use procunit::id::InvocationId;
 use procunit::journal::{
     Journalctl, JournalctlRecords, Line, Lines, LoggedRun, Window, newest_where, sees_suppressed, suppressed,
 };
@@ -106,7 +107,7 @@ impl Output<'_> {
                 // A flood of lines must not hide an end, and what was printed is shown before it waits.
                 biased;
                 end = ends.next() => match end {
-                    Some(End::Seen(run)) => lines.end(run),
+                    Some(End::Seen(run, had)) => lines.end(run, &had),
                     Some(End::Due) => {
                         self.printer.flush()?;
                         ends.tell_first();
@@ -172,8 +173,8 @@ impl Output<'_> {
 }
 
 enum End {
-    /// That run is over.
-    Seen(usize),
+    /// That run is over, and these are all that it and its restarts were.
+    Seen(usize, Vec<InvocationId>),
     /// One has been over long enough to be told.
     Due,
 }
@@ -209,8 +210,10 @@ impl Ends {
             over = self.waiting.join_next() => {
                 // A task of ours does not panic, and nobody aborts it.
                 let (run, report) = over?.ok()?;
+                let runs = report.iter().flat_map(|report| &report.runs);
+                let had = runs.filter_map(|run| run.invocation_id).collect();
                 self.seen.extend(report.map(|report| (Instant::now(), report)));
-                Some(End::Seen(run))
+                Some(End::Seen(run, had))
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(End::Due),
         }
