@@ -161,7 +161,7 @@ async fn handed_on(output: &RunOutput, until: Instant) -> Result<(), End> {
 fn why_no_barrier(output: Option<&RunOutput>) -> &'static str {
     match output.map(|output| output.told().apart) {
         None => {
-            "who launched it is gone, or keeps its streams no more, and journald says when it is through from systemd 258 on"
+            "who launched it is gone, and before systemd 258 journald tells nobody but root when it is through"
         }
         Some(Some(false)) => "standard output and standard error share systemd's stream",
         Some(_) => "its streams are closed by now; it was asked too late",

@@ -82,7 +82,8 @@ fn table(text: &str, names: &[String]) -> Vec<String> {
 /// What only some hosts know, or can do.
 fn is_host_s(line: &str) -> bool {
     let line = line.trim_start();
-    ["memory: ", "peak memory: ", "next: `coredumpctl "].iter().any(|fact| line.starts_with(fact))
+    // Of a proc that another process launched, only root can tell before systemd 258 that its log is complete.
+    ["memory: ", "peak memory: ", "next: `coredumpctl ", "log: "].iter().any(|fact| line.starts_with(fact))
 }
 
 /// The line with a word such as PID for each pid, moment, span, invocation and random end of an id.
