@@ -108,6 +108,7 @@ async fn of_a_proc_that_another_manager_launched_it_is_not_known_whether_all_is_
         None => assert!(report.logs_complete_why.is_some()),
         Some(complete) => assert!(complete && report.last_lines.len() == 1, "{:?}", report.logs_complete_why),
     }
+    within("its removal", handle.reap()).await;
 }
 
 #[tokio::test]

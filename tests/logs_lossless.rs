@@ -31,7 +31,7 @@ const GATED_AT_ONCE: usize = 500;
 const ASKED_OF: usize = 20;
 const BOUND: Duration = Duration::from_secs(90);
 /// How many runs the journal is asked for at once.
-const READ_AT_ONCE: usize = 100;
+const READ_AT_ONCE: usize = 16;
 
 /// Each has journald to itself.
 async fn alone() -> MutexGuard<'static, ()> {
