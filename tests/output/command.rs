@@ -64,12 +64,11 @@ async fn a_reader_that_has_enough_is_no_failure_of_a_program_that_goes_on(bed: &
 async fn a_reader_that_has_enough_takes_nothing_from_the_journal(bed: &Bed) {
     let (read, write) = std::io::pipe().expect("a pipe");
     drop(read);
-    // No more than a pipe holds, so that all of it is written whatever becomes of it, and before anything is read.
-    let mut command = run(bed, &["-o", "json"], "trap '' PIPE; seq 3000; exit 0");
+    // In one write, of no more than a pipe holds: all of it is taken before anybody can find out that nothing can be shown.
+    let mut command = run(bed, &["-o", "json"], "seq 3000 | dd bs=64k iflag=fullblock status=none");
     let child = command.stdout(write).stderr(Stdio::piped()).spawn().expect("procunit");
     drop(command);
     let ended = within("its end", child.wait_with_output()).await.expect("procunit");
-    // `seq` may have found the pipe closed, and have said so before.
     let last = ended.stderr.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).expect("a line");
     let report: serde_json::Value = serde_json::from_slice(last).expect("JSON");
     let id: ProcId = report["id"].as_str().expect("an id").parse().expect("an id");
