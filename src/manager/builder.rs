@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::ProcManager;
 use super::outlets::OutputSettings;
+use super::settings::BadSetting;
 use super::turns::Turns;
 use tokio::sync::mpsc;
 
@@ -107,6 +108,17 @@ impl ManagerBuilder {
     /// The file system's; [`WouldBlock`](std::io::ErrorKind::WouldBlock) where another manager writes there.
     pub fn aggregate(mut self, dir: impl AsRef<Path>, limits: AggregateLimits) -> io::Result<Self> {
         self.output.aggregate = Some(Aggregate::open(dir.as_ref(), limits)?);
+        Ok(self)
+    }
+
+    /// Takes what the environment sets and no call on this builder has: `PROCUNIT_JOURNAL_STREAMS` (a number, see
+    /// [`Self::journal_streams`]), and `PROCUNIT_FORWARD` and `PROCUNIT_AGGREGATE` (`on` or `off`), which say whether lines of
+    /// procs go to a channel or to files where there are such and the procs' specs have no word on it.
+    ///
+    /// # Errors
+    /// [`BadSetting`], naming the variable.
+    pub fn settings_from_env(mut self) -> Result<Self, BadSetting> {
+        self.output.take_env(|name| std::env::var_os(name))?;
         Ok(self)
     }
 

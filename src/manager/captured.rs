@@ -11,7 +11,8 @@ use tokio::net::unix::pipe;
 /// What a proc writes to a stream that is captured ([`Output::Capture`](crate::spec::Output::Capture)), byte for byte.
 ///
 /// It ends when nobody has the stream open any more: the proc, and whatever it left that has it still. Who does not read it
-/// makes the proc wait; dropped, the proc finds its stream closed (SIGPIPE), unless the journal takes it as well.
+/// makes the proc wait; dropped, the proc finds its stream closed (SIGPIPE), unless it is read for others as well: the journal,
+/// a manager's channel or files.
 #[derive(Debug)]
 pub struct Captured(Kind);
 

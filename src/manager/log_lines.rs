@@ -121,7 +121,9 @@ impl ProcHandle {
         let handle = self.clone();
         let (source, end) = match report {
             Some(report) if log_end::reaches_journal(&report) => {
-                let run = LoggedRun { with_later: true, ..logs::logged_run(&report) };
+                // What begins under its id when it is over is another proc.
+                let with_later = !report.status.is_exit();
+                let run = LoggedRun { with_later, ..logs::run_of(&report, self.output()) };
                 let journal = Journalctl::default();
                 let runs = std::slice::from_ref(&run);
                 let lines = Lines::follow(&journal, runs, Window::default(), None)?;
@@ -192,7 +194,8 @@ impl Journal {
             if matches!(end, Completeness::Unknown { .. }) {
                 sleep(ON_ITS_WAY).await;
             }
-            let had: Vec<_> = report.runs.iter().filter_map(|run| run.invocation_id).collect();
+            let runs = report.runs.iter().filter_map(|run| run.invocation_id);
+            let had: Vec<_> = runs.skip_while(|run| Some(*run) != self.run.invocation).collect();
             self.lines.end(0, &had);
         }
         self.lines.catch_up(&Journalctl::default())

@@ -123,7 +123,8 @@ fn told(line: &Line) -> LastLine {
     }
 }
 
-fn run_of(report: &Report, output: Option<&RunOutput>) -> LoggedRun {
+/// The run of a report, which ends where another of its id began.
+pub(super) fn run_of(report: &Report, output: Option<&RunOutput>) -> LoggedRun {
     LoggedRun { next_started_at: output.and_then(RunOutput::next_began), ..logged_run(report) }
 }
 

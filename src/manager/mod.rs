@@ -23,6 +23,7 @@ mod monitor;
 mod opening;
 mod outlets;
 mod output;
+mod settings;
 mod sweep;
 mod task;
 mod to_journal;
@@ -42,6 +43,7 @@ pub use handle::{ProcHandle, StatusWatch};
 pub use log_lines::{LogEvent, LogLine, LogLines};
 pub use logs::logged_run;
 pub use monitor::{ExitMonitor, MonitorError};
+pub use settings::BadSetting;
 
 use crate::id::ProcId;
 use crate::launcher::{AdoptError, LaunchError, ProcLauncher, Sighting, SurveyError};

@@ -31,6 +31,9 @@ pub(super) struct Outlets {
     datagrams: OnceCell<Arc<Datagrams>>,
     forward: Option<mpsc::Sender<OutputEvent>>,
     aggregate: Option<Aggregate>,
+    /// Whether the lines of a proc go to the two that does not say so itself.
+    forwards: bool,
+    aggregates: bool,
     /// What is read here, as long as somebody has it.
     pumps: Mutex<Vec<Weak<Pump>>>,
     /// Whether somebody was told that there is no journal.
@@ -52,6 +55,10 @@ pub(super) struct OutputSettings {
     pub(super) forward: Option<mpsc::Sender<OutputEvent>>,
     /// The two files of all.
     pub(super) aggregate: Option<Aggregate>,
+    /// Whether the lines of a proc go there that does not say so itself; they do otherwise.
+    pub(super) forwards: Option<bool>,
+    /// The same of the files.
+    pub(super) aggregates: Option<bool>,
 }
 
 impl Outlets {
@@ -62,6 +69,8 @@ impl Outlets {
             datagrams: OnceCell::new(),
             forward: settings.forward,
             aggregate: settings.aggregate,
+            forwards: settings.forwards.unwrap_or(true),
+            aggregates: settings.aggregates.unwrap_or(true),
             pumps: Mutex::default(),
             warned: AtomicBool::new(false),
         }
@@ -116,12 +125,12 @@ impl Outlets {
 
     /// The channel that lines of this proc go to.
     pub(super) fn forward_for(&self, spec: &ProcSpec) -> Option<&mpsc::Sender<OutputEvent>> {
-        self.forward.as_ref().filter(|_| spec.is_forwarded())
+        self.forward.as_ref().filter(|_| spec.forward().unwrap_or(self.forwards))
     }
 
     /// The files that lines of this proc go to.
     pub(super) fn aggregate_for(&self, spec: &ProcSpec) -> Option<&Aggregate> {
-        self.aggregate.as_ref().filter(|_| spec.is_aggregated())
+        self.aggregate.as_ref().filter(|_| spec.aggregate().unwrap_or(self.aggregates))
     }
 
     /// How many lines the files could not take.

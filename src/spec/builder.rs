@@ -31,8 +31,8 @@ pub struct ProcSpecBuilder {
     rank: Option<u32>,
     label: Option<String>,
     stdio: Stdio,
-    forward: bool,
-    aggregate: bool,
+    forward: Option<bool>,
+    aggregate: Option<bool>,
     stop_signal: Signal,
     stop_timeout: Duration,
     backstop: Duration,
@@ -57,8 +57,8 @@ impl ProcSpecBuilder {
             rank: None,
             label: None,
             stdio: Stdio::default(),
-            forward: true,
-            aggregate: true,
+            forward: None,
+            aggregate: None,
             stop_signal: defaults::STOP_SIGNAL,
             stop_timeout: defaults::STOP_TIMEOUT,
             backstop: defaults::BACKSTOP,
@@ -157,15 +157,15 @@ impl ProcSpecBuilder {
         self
     }
 
-    /// Whether its lines go to the channel of a manager that forwards them; they do otherwise.
+    /// Whether its lines go to the channel of a manager that forwards them; what that manager is set to otherwise.
     pub fn forward(mut self, forward: bool) -> Self {
-        self.forward = forward;
+        self.forward = Some(forward);
         self
     }
 
-    /// Whether its lines go to the files of a manager that gathers them; they do otherwise.
+    /// Whether its lines go to the files of a manager that gathers them; what that manager is set to otherwise.
     pub fn aggregate(mut self, aggregate: bool) -> Self {
-        self.aggregate = aggregate;
+        self.aggregate = Some(aggregate);
         self
     }
 

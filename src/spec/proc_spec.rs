@@ -37,8 +37,8 @@ pub struct ProcSpec {
     pub(super) rank: Option<u32>,
     pub(super) label: Option<String>,
     pub(super) stdio: Stdio,
-    pub(super) forward: bool,
-    pub(super) aggregate: bool,
+    pub(super) forward: Option<bool>,
+    pub(super) aggregate: Option<bool>,
     pub(super) stop: StopPolicy,
     pub(super) lifetime: Lifetime,
     pub(super) runtime_max: Option<Duration>,
@@ -105,13 +105,13 @@ impl ProcSpec {
         &self.stdio
     }
 
-    /// Whether its lines go to the channel of a manager that has one.
-    pub fn is_forwarded(&self) -> bool {
+    /// Whether its lines go to the channel of a manager that has one; the manager's to say where there is no word on it.
+    pub fn forward(&self) -> Option<bool> {
         self.forward
     }
 
-    /// Whether its lines go to the files of a manager that has such.
-    pub fn is_aggregated(&self) -> bool {
+    /// Whether its lines go to the files of a manager that has such; the same.
+    pub fn aggregate(&self) -> Option<bool> {
         self.aggregate
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use procunit::ProcManager;
-use procunit::launcher::{LaunchError, LauncherKind};
+use procunit::launcher::{LaunchError, LauncherKind, ProcLauncher};
 
 use crate::args::Global;
 use crate::show;
@@ -10,11 +10,15 @@ use crate::show;
 /// A manager on systemd; an error where its user manager does not answer.
 pub(crate) async fn systemd() -> anyhow::Result<ProcManager> {
     match LauncherKind::Systemd.connect().await {
-        Ok(chosen) => Ok(ProcManager::new(chosen.launcher)),
+        Ok(chosen) => manager(chosen.launcher),
         Err(error) => {
             bail!("needs a systemd user manager (`procunit doctor` says more): {}", why_alone(error))
         }
     }
+}
+
+fn manager(launcher: Box<dyn ProcLauncher>) -> anyhow::Result<ProcManager> {
+    Ok(ProcManager::builder(launcher).settings_from_env()?.build())
 }
 
 /// The manager for an attached proc: where no user manager answers, `auto` says so in one line and falls back to
@@ -31,7 +35,7 @@ pub(crate) async fn for_attached(global: &Global) -> anyhow::Result<ProcManager>
             why_alone(why)
         ));
     }
-    Ok(ProcManager::new(chosen.launcher))
+    manager(chosen.launcher)
 }
 
 /// The cause and its own causes, without the remedy.
