@@ -38,6 +38,20 @@ fn usage_errors_are_2_and_offer_what_was_meant() {
 }
 
 #[test]
+fn a_setting_of_the_environment_that_cannot_be_read_is_refused_by_name() {
+    for (name, given) in
+        [("PROCUNIT_JOURNAL_STREAMS", "many"), ("PROCUNIT_FORWARD", "perhaps"), ("PROCUNIT_AGGREGATE", "2")]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_procunit"));
+        command.args(["--launcher", "native", "run", "--", "echo", "it ran"]).env(name, given);
+        let ran = run(&mut command);
+        assert_eq!((ran.code(), ran.out()), (2, String::new()), "{name}: {ran:?}");
+        let told = format!("procunit: {name}=\"{given}\": it takes ");
+        assert!(ran.err().starts_with(&told) && ran.err().lines().count() == 1, "{ran:?}");
+    }
+}
+
+#[test]
 fn without_a_user_manager_every_verb_says_so_in_one_line() {
     for args in
         [&["ps"][..], &["status", "x"], &["logs", "x"], &["wait", "x"], &["stop", "x"], &["rm", "--all"]]

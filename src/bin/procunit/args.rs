@@ -226,6 +226,9 @@ pub(crate) enum Awaited {
 /// Exit codes: the program's own; 128+N for death by signal N; 124 for a time limit; 125 where it could not be
 /// launched; 126 and 127 where it is not executable or not found.
 ///
+/// PROCUNIT_JOURNAL_STREAMS=N in the environment bounds the streams to the journal that are opened for what goes there alone
+/// (-d, journal): with 0, standard output and standard error share one.
+///
 /// With -o json, the exit report is printed on stderr as one line of JSON whatever the end was; with -d, the name, unit,
 /// run and pid are printed on stdout as one line of JSON in place of the name alone.
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use procunit::ProcStatus;
 use procunit::launcher::LaunchError;
+use procunit::manager::BadSetting;
 use procunit::report::Report;
 use procunit::signal::Signal;
 use procunit::status::FailReason;
@@ -13,6 +14,8 @@ use crate::select::NoProc;
 
 /// Something of what was asked could not be done.
 pub(crate) const FAILED: u8 = 1;
+/// What was asked cannot be meant; clap's own, too.
+pub(crate) const USAGE: u8 = 2;
 /// One of them is not running.
 pub(crate) const NOT_RUNNING: u8 = 3;
 /// There is no such proc, or no such run of it.
@@ -57,6 +60,9 @@ pub(crate) fn code_of_signal(signal: Signal) -> u8 {
 pub(crate) fn code_of_error(error: &anyhow::Error) -> u8 {
     if error.is::<NoProc>() || error.is::<NoRun>() {
         return NO_PROC;
+    }
+    if error.is::<BadSetting>() {
+        return USAGE;
     }
     match error.downcast_ref::<LaunchError>() {
         Some(LaunchError::NotFound { .. }) => NOT_FOUND,
