@@ -81,13 +81,14 @@ impl Attribution {
         index
     }
 
-    /// From here on no later runs count as this one but these, which it had: their records may still be on their way.
+    /// From here on no later runs count as this one but those which it had: their records may still be on their way.
     pub(super) fn end(&mut self, index: usize, had: &[InvocationId]) {
-        for run in had {
+        let Some(run) = self.runs.get_mut(index) else { return };
+        run.with_later = false;
+        // Of many the oldest are not known any more: where it is not among them, all came after it.
+        let first = had.iter().position(|had| Some(*had) == run.invocation).unwrap_or(0);
+        for run in &had[first..] {
             self.by_invocation.entry(*run).or_insert(index);
-        }
-        if let Some(run) = self.runs.get_mut(index) {
-            run.with_later = false;
         }
     }
 
@@ -411,6 +412,27 @@ mod tests {
         assert_eq!(runs.run_of(&of(150, third)), Some(0), "one of its own");
         assert_eq!(runs.run_of(&of(155, fourth)), None);
         assert_eq!(runs.run_of(&of(160, OURS)), Some(0));
+    }
+
+    #[test]
+    fn of_the_runs_of_a_proc_that_is_over_those_from_the_wanted_one_on_are_its_own() {
+        let third = "11111111683a4d1d84894610857aeabe";
+        let named = |names: &[&str]| -> Vec<InvocationId> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        for (known, expected) in [
+            (&[OTHER, OURS, third][..], [None, Some(0), Some(0)]),
+            // The oldest are forgotten, the wanted one too.
+            (&[third], [None, Some(0), Some(0)]),
+            (&[OTHER, OURS], [None, Some(0), None]),
+        ] {
+            let followed = LoggedRun { with_later: true, ..run("web", OURS, 100, None) };
+            let mut runs = Attribution::new(vec![followed]);
+            runs.end(0, &named(known));
+            let records = [(90, OTHER), (110, OURS), (120, third)];
+            let found = records.map(|(at, name)| runs.run_of(&record(at, name, Some(name))));
+            assert_eq!(found, expected, "{known:?}");
+        }
     }
 
     #[test]

@@ -116,7 +116,8 @@ impl<R: Records> Lines<R> {
 
     /// Says that a run is over: of those after it, which [`LoggedRun::with_later`] may have asked for, no more comes.
     ///
-    /// `had` are all runs that it and its restarts were.
+    /// `had` are the runs of its proc, oldest first, as far as they are known. All runs from it on count as this one, and what
+    /// stands before it does not; where it is not among them, all came after it.
     pub fn end(&mut self, run: usize, had: &[InvocationId]) {
         self.attribution.end(run, had);
     }

@@ -194,8 +194,7 @@ impl Journal {
             if matches!(end, Completeness::Unknown { .. }) {
                 sleep(ON_ITS_WAY).await;
             }
-            let runs = report.runs.iter().filter_map(|run| run.invocation_id);
-            let had: Vec<_> = runs.skip_while(|run| Some(*run) != self.run.invocation).collect();
+            let had: Vec<_> = report.runs.iter().filter_map(|run| run.invocation_id).collect();
             self.lines.end(0, &had);
         }
         self.lines.catch_up(&Journalctl::default())

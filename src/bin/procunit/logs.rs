@@ -173,7 +173,7 @@ impl Output<'_> {
 }
 
 enum End {
-    /// That run is over, and these are all that it and its restarts were.
+    /// That run is over, and these are the runs of its proc that are known.
     Seen(usize, Vec<InvocationId>),
     /// One has been over long enough to be told.
     Due,
