@@ -63,21 +63,17 @@ impl Opening<'_> {
         journal: &mut ToJournal<'_>,
         kept: &mut RunOutput,
     ) -> Result<Stream, LaunchError> {
-        let doing = match which {
-            StdStream::Stdout => "opening standard output",
-            StdStream::Stderr => "opening standard error",
-        };
         let output = output_of(self.spec, which);
         let opened = match output {
             Output::Null => Ok(Stream::Null),
             Output::Fd(fd) => Ok(Stream::Fd(Arc::clone(fd))),
             Output::Inherit => own(which).map(passed),
             Output::File(path) => return appended(path),
-            _ if self.is_read_here(output) => self.read_here(which, kept).map(passed),
+            _ if self.is_read_here(output) => return self.read_here(which, journal, kept).map(passed),
             Output::Journal => return journal.open(which, kept).await,
             Output::Capture { .. } | Output::Tee => captured(which, kept).map(passed),
         };
-        opened.map_err(os(doing))
+        opened.map_err(os(doing(which)))
     }
 
     /// How many streams of the proc are the journal's own.
@@ -111,48 +107,75 @@ impl Opening<'_> {
     }
 
     /// A pipe that is read here, and handed on to whoever is to have it.
-    fn read_here(&self, which: StdStream, kept: &mut RunOutput) -> io::Result<OwnedFd> {
+    fn read_here(
+        &self,
+        which: StdStream,
+        journal: &ToJournal<'_>,
+        kept: &mut RunOutput,
+    ) -> Result<OwnedFd, LaunchError> {
         let output = output_of(self.spec, which);
-        let (read, write) = pipe()?;
-        let (copy, captured) = match output {
-            Output::Tee => (CopyTo::Descriptor(own(which)?), None),
-            Output::Capture { .. } => {
+        let tap = if output.reaches_journal() { self.journal_tap(kept).map(Some) } else { Ok(None) };
+        let (copy, captured) = match (output, &tap) {
+            (Output::Tee, _) => (CopyTo::Descriptor(own(which).map_err(os(doing(which)))?), None),
+            (Output::Capture { .. }, _) => {
                 let (near, far) = duplex(CAPTURE_BUFFER);
                 (CopyTo::Reader(near), Some(Captured::shared(far)))
             }
-            _ => (CopyTo::Nobody, None),
+            // Nobody else is sure to have it.
+            (_, Err(error)) => {
+                let (_, file) = journal.file(which, &error.to_string(), kept)?;
+                (CopyTo::Descriptor(file.into()), None)
+            }
+            (_, Ok(_)) => (CopyTo::Nobody, None),
         };
+        if let (Output::Tee | Output::Capture { .. }, Err(error)) = (output, &tap) {
+            kept.miss_journal(error);
+        }
+        let (pump, write) = self.pump(which, copy, tap.ok().flatten(), kept).map_err(os(doing(which)))?;
+        kept.keep_read(which, Some(pump), captured);
+        Ok(write)
+    }
+
+    fn pump(
+        &self,
+        which: StdStream,
+        copy: CopyTo,
+        journal: Option<JournalTap>,
+        kept: &RunOutput,
+    ) -> io::Result<(Arc<Pump>, OwnedFd)> {
+        let (read, write) = pipe()?;
         let taps = Taps {
             id: self.spec.id().clone(),
             rank: self.spec.rank(),
             stream: which,
             run: kept.run(),
             copy,
-            journal: if output.reaches_journal() { self.journal_tap(kept) } else { None },
+            journal,
             forward: self.outlets.forward_for(self.spec).cloned(),
             aggregate: self.outlets.aggregate_for(self.spec).cloned(),
             tail: defaults::TAIL_LINES,
         };
         let pump = Arc::new(Pump::start(read, taps)?);
         self.outlets.remember(&pump);
-        kept.keep_read(which, Some(pump), captured);
-        Ok(write)
+        Ok((pump, write))
     }
 
-    fn journal_tap(&self, kept: &mut RunOutput) -> Option<JournalTap> {
+    /// # Errors
+    /// Where there is no journald.
+    fn journal_tap(&self, kept: &mut RunOutput) -> io::Result<JournalTap> {
+        let datagrams = self.outlets.datagrams()?;
+        kept.reach_journal_by(&datagrams);
         let id = self.spec.id();
-        match self.outlets.datagrams() {
-            Ok(datagrams) => {
-                kept.reach_journal_by(&datagrams);
-                let has_unit = self.kinds != StreamKinds::Descriptors;
-                let unit = has_unit.then(|| UnitName::for_proc(id).to_string());
-                Some(JournalTap { datagrams, identifier: syslog_identifier(id), unit })
-            }
-            Err(error) => {
-                kept.miss_journal(&error);
-                None
-            }
-        }
+        let has_unit = self.kinds != StreamKinds::Descriptors;
+        let unit = has_unit.then(|| UnitName::for_proc(id).to_string());
+        Ok(JournalTap { datagrams, identifier: syslog_identifier(id), unit })
+    }
+}
+
+fn doing(which: StdStream) -> &'static str {
+    match which {
+        StdStream::Stdout => "opening standard output",
+        StdStream::Stderr => "opening standard error",
     }
 }
 

@@ -128,13 +128,7 @@ impl RunOutput {
     }
 
     /// A stream that is read here, and what of it is the caller's.
-    pub(super) fn keep_read(
-        &mut self,
-        which: StdStream,
-        pump: Option<Arc<Pump>>,
-        captured: Option<Captured>,
-    ) {
-        self.told.apart.get_or_insert(true);
+    pub(super) fn keep_read(&self, which: StdStream, pump: Option<Arc<Pump>>, captured: Option<Captured>) {
         let mut held = self.held();
         let kept = held.kept(which);
         kept.pump = pump;
@@ -159,6 +153,7 @@ impl RunOutput {
 
     /// What is read here reaches the journal by this.
     pub(super) fn reach_journal_by(&mut self, datagrams: &Arc<Datagrams>) {
+        self.told.apart.get_or_insert(true);
         self.datagrams = Some(Arc::clone(datagrams));
     }
 

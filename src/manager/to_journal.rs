@@ -1,6 +1,6 @@
 //! How the journal takes what a run writes to it: a stream each, one for both, or, where it takes none, files.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -79,13 +79,13 @@ impl<'a> ToJournal<'a> {
                 kept.share();
                 return Ok(Stream::Journal);
             }
-            Way::Unreachable(why) => return self.file(which, why, kept),
+            Way::Unreachable(why) => return self.file(which, why, kept).map(by_path),
         };
         match opened {
             Ok(fd) => Ok(Stream::Fd(fd)),
             Err(error) => {
                 let why = error.to_string();
-                let opened = self.file(which, &why, kept);
+                let opened = self.file(which, &why, kept).map(by_path);
                 self.way = Way::Unreachable(why);
                 opened
             }
@@ -111,8 +111,16 @@ impl<'a> ToJournal<'a> {
         Ok(Arc::clone(self.shared.insert(opened.fd())))
     }
 
-    /// A file in place of the journal.
-    fn file(&self, which: StdStream, why: &str, kept: &mut RunOutput) -> Result<Stream, LaunchError> {
+    /// A file in place of the journal, and its path.
+    ///
+    /// # Errors
+    /// Where there can be none.
+    pub(super) fn file(
+        &self,
+        which: StdStream,
+        why: &str,
+        kept: &mut RunOutput,
+    ) -> Result<(String, File), LaunchError> {
         let path = file_for(self.spec, which).ok_or_else(|| LaunchError::Unreachable {
             what: format!(
                 "the journal cannot be reached ({why}), and neither XDG_STATE_HOME nor HOME says where files go"
@@ -123,15 +131,20 @@ impl<'a> ToJournal<'a> {
         let dir = |path: &std::path::Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         let made = path.parent().map_or(Ok(()), dir);
         let opened = made.and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(&path));
-        opened.map_err(|source| LaunchError::Unreachable {
+        let file = opened.map_err(|source| LaunchError::Unreachable {
             what: format!("the journal cannot be reached ({why}), and neither can {}", path.display()),
             remedy: "start systemd-journald, or send its output to a file, a pipe or /dev/null".to_owned(),
             source: source.into(),
         })?;
         self.outlets.warn(self.spec.id(), why, &path);
         kept.fall_back(which, &path, why);
-        Ok(Stream::File(path.to_string_lossy().into_owned()))
+        Ok((path.to_string_lossy().into_owned(), file))
     }
+}
+
+/// Whoever starts a run opens it.
+fn by_path((path, _): (String, File)) -> Stream {
+    Stream::File(path)
 }
 
 /// `$XDG_STATE_HOME/procunit/logs`; the name of a unit has no slash.

@@ -13,6 +13,7 @@ use crate::text::text;
 
 each_backend![
     output_goes_to_files_and_one_line_says_so,
+    what_is_read_here_for_the_journal_goes_to_the_files_as_well,
     files_are_appended_to,
     without_a_place_for_files_nothing_is_started,
     what_is_shown_is_shown_without_a_word,
@@ -62,6 +63,29 @@ async fn output_goes_to_files_and_one_line_says_so(bed: &Bed) {
     assert_eq!(std::fs::metadata(&logs).expect("a directory").mode() & 0o7777, 0o700);
     let told = said.lines().filter(|line| line.contains("the journal cannot be reached")).count();
     assert_eq!(told, 1, "{said}");
+}
+
+/// Of a proc with a restart policy the streams are read by its manager, natively and on 252; 257 has it from the files.
+async fn what_is_read_here_for_the_journal_goes_to_the_files_as_well(bed: &Bed) {
+    let state = tempfile::tempdir().expect("a directory");
+    let restarting = ["--restart", "on-failure:1", "--restart-delay", "10ms", "-o", "json"];
+    let command = run(bed, &[&JOURNAL[..], &restarting].concat(), "echo out; echo err >&2; exit 3");
+    let (code, out, err) = ran(without_journald(&command, Some(state.path()))).await;
+    let said = text(&err);
+    assert_eq!((code, text(&out)), (3, String::new()), "{said}");
+    let last = said.lines().last().expect("a report");
+    let report: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    let stem = stem(&id_of(&command));
+    for (stream, expected) in [("stdout", "out\nout\n"), ("stderr", "err\nerr\n")] {
+        let path = state.path().join("procunit/logs").join(format!("{stem}.{stream}"));
+        assert_eq!(std::fs::read_to_string(&path).expect("a file"), expected, "{said}");
+        assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o7777, 0o600);
+        assert_eq!(report["output"][stream], format!("file:{}", path.display()), "{report}");
+    }
+    assert_eq!(report["output"]["apart"], serde_json::Value::Null, "{report}");
+    assert_ne!(report["logs_complete"], true, "{report}");
+    let told = said.lines().filter(|line| line.starts_with("procunit: the journal cannot be reached"));
+    assert_eq!(told.count(), 1, "{said}");
 }
 
 async fn files_are_appended_to(bed: &Bed) {
