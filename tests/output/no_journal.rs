@@ -16,7 +16,7 @@ each_backend![
     what_is_read_here_for_the_journal_goes_to_the_files_as_well,
     files_are_appended_to,
     without_a_place_for_files_nothing_is_started,
-    what_is_shown_is_shown_without_a_word,
+    what_is_shown_is_shown_and_one_line_says_that_it_is_not_kept,
 ];
 
 /// The same command where there is no journald: in mounts of its own, without rights of its own.
@@ -112,8 +112,24 @@ async fn without_a_place_for_files_nothing_is_started(bed: &Bed) {
     assert!(!mark.exists(), "it ran");
 }
 
-async fn what_is_shown_is_shown_without_a_word(bed: &Bed) {
-    let command = run(bed, &[], "echo out; echo err >&2");
-    let (code, out, err) = ran(without_journald(&command, None)).await;
-    assert_eq!((code, text(&out), text(&err)), (0, "out\n".to_owned(), "err\n".to_owned()));
+async fn what_is_shown_is_shown_and_one_line_says_that_it_is_not_kept(bed: &Bed) {
+    let said = |what: &str| format!("procunit: there is no journal here; {what} is shown and not kept\n");
+    for (flags, out, err, told) in [
+        (&[][..], "out\n", "err\n", said("what it writes")),
+        (&["--stderr", "null"], "out\n", "", said("its standard output")),
+        (&["--stdout", "null"], "", "err\n", said("its standard error")),
+        (&["-q"], "out\n", "err\n", String::new()),
+        (&["--no-journal"], "out\n", "err\n", String::new()),
+    ] {
+        let (code, shown, words) =
+            ran(without_journald(&run(bed, flags, "echo out; echo err >&2"), None)).await;
+        // Its manager and the program write to the same place at once.
+        let words = text(&words);
+        let (ours, its): (Vec<_>, Vec<_>) =
+            words.split_inclusive('\n').partition(|line| line.starts_with("procunit: "));
+        assert_eq!((code, text(&shown), its.concat()), (0, out.to_owned(), err.to_owned()), "{flags:?}");
+        // That plain children have no journal is known.
+        let told = if bed.is_systemd() { told } else { String::new() };
+        assert_eq!(ours.concat(), told, "{flags:?}");
+    }
 }

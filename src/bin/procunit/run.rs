@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use procunit::id::{InvocationId, ProcId, UnitName};
-use procunit::launcher::LaunchError;
+use procunit::launcher::{LaunchError, LauncherKind};
 use procunit::report::VERSION;
 use procunit::spec::{ProcSpec, ProcSpecBuilder, RestartPolicy, defaults};
 use procunit::sys::token::token;
@@ -63,6 +63,10 @@ async fn attached(global: &Global, args: &RunArgs, spec: ProcSpec, pty: Option<P
     };
     modes.restore();
     tell_notes(global, &handle);
+    // Who has plain children has been told, or has chosen it.
+    if pty.is_none() && manager.launcher() == LauncherKind::Systemd.name() {
+        tell_of_what_is_not_kept(global, args);
+    }
     let mut unwritten = false;
     let status = match pty {
         None => {
@@ -139,6 +143,12 @@ fn tell_notes(global: &Global, handle: &ProcHandle) {
         for note in handle.notes() {
             show::say(format_args!("procunit: {note}"));
         }
+    }
+}
+
+fn tell_of_what_is_not_kept(global: &Global, args: &RunArgs) {
+    if let Some(what) = args.output.not_kept().filter(|_| !global.quiet) {
+        show::say(format_args!("procunit: there is no journal here; {what} is shown and not kept"));
     }
 }
 

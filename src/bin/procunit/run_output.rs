@@ -53,6 +53,19 @@ impl OutputArgs {
         };
         Ok(spec.stdout(stdout).stderr(stderr))
     }
+
+    /// What of an attached proc is shown alone, though nobody asked for that, as there is no journal.
+    pub(crate) fn not_kept(&self) -> Option<&'static str> {
+        if self.no_journal || is_there() {
+            return None;
+        }
+        match (&self.stdout, &self.stderr) {
+            (None, None) => Some("what it writes"),
+            (None, Some(_)) => Some("its standard output"),
+            (Some(_), None) => Some("its standard error"),
+            (Some(_), Some(_)) => None,
+        }
+    }
 }
 
 fn target(output: &Output) -> anyhow::Result<Output> {
