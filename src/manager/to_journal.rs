@@ -128,6 +128,19 @@ impl<'a> ToJournal<'a> {
             remedy: "set XDG_STATE_HOME, or send its output to a file, a pipe or /dev/null".to_owned(),
             source: io::Error::from(io::ErrorKind::NotFound).into(),
         })?;
+        // systemd and reports know text alone.
+        let Some(text) = path.to_str() else {
+            return Err(LaunchError::Unreachable {
+                what: format!(
+                    "the journal cannot be reached ({why}), and {} cannot take its place: that path is not UTF-8",
+                    path.display()
+                ),
+                remedy:
+                    "set XDG_STATE_HOME to a path that is, or send its output to a file, a pipe or /dev/null"
+                        .to_owned(),
+                source: io::Error::from(io::ErrorKind::InvalidFilename).into(),
+            });
+        };
         let dir = |path: &std::path::Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         let made = path.parent().map_or(Ok(()), dir);
         let opened = made.and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(&path));
@@ -138,7 +151,7 @@ impl<'a> ToJournal<'a> {
         })?;
         self.outlets.warn(self.spec.id(), why, &path);
         kept.fall_back(which, &path, why);
-        Ok((path.to_string_lossy().into_owned(), file))
+        Ok((text.to_owned(), file))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `procunit run`, which shows what a program writes.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
 use procunit::id::ProcId;
@@ -16,6 +18,7 @@ each_backend![
     what_cannot_be_shown_is_told_and_is_a_failure,
     streams_go_where_the_flags_say,
     the_file_that_is_named_from_here_is_found,
+    a_file_below_a_directory_that_is_no_text_is_refused,
 ];
 
 /// `procunit run` of a proc of this bed.
@@ -119,4 +122,16 @@ async fn the_file_that_is_named_from_here_is_found(bed: &Bed) {
     }
     let written = std::fs::read_to_string(directory.path().join("out")).expect("a file");
     assert_eq!(written, "line\nline\n");
+}
+
+async fn a_file_below_a_directory_that_is_no_text_is_refused(bed: &Bed) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let odd = directory.path().join(OsStr::from_bytes(b"odd-\xff"));
+    std::fs::create_dir(&odd).expect("a directory");
+    let mut command = run(bed, &["--stdout", "file:out"], "touch mark");
+    command.current_dir(&odd);
+    let (code, _, err) = ran(command).await;
+    let said = String::from_utf8_lossy(&err);
+    assert!(code == 125 && said.starts_with("procunit: file:out: ") && said.contains("not UTF-8"), "{said}");
+    assert_eq!(std::fs::read_dir(&odd).expect("a directory").count(), 0, "nothing was made");
 }

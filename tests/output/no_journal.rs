@@ -1,5 +1,7 @@
 //! Where no journald is reached, output goes to files of the user's, and that is said once.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -16,6 +18,7 @@ each_backend![
     what_is_read_here_for_the_journal_goes_to_the_files_as_well,
     files_are_appended_to,
     without_a_place_for_files_nothing_is_started,
+    a_place_for_files_that_is_no_text_is_refused,
     what_is_shown_is_shown_and_one_line_says_that_it_is_not_kept,
 ];
 
@@ -110,6 +113,20 @@ async fn without_a_place_for_files_nothing_is_started(bed: &Bed) {
         assert!(said.contains(word), "no {word:?} in {said}");
     }
     assert!(!mark.exists(), "it ran");
+}
+
+async fn a_place_for_files_that_is_no_text_is_refused(bed: &Bed) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path().join(OsStr::from_bytes(b"odd-\xff"));
+    let mark = directory.path().join("mark");
+    let command = run(bed, &JOURNAL, &format!("touch {}", mark.display()));
+    let (code, _, err) = ran(without_journald(&command, Some(&state))).await;
+    let said = text(&err);
+    assert_eq!((code, said.lines().count()), (125, 1), "{said}");
+    for word in ["the journal cannot be reached", "not UTF-8", "XDG_STATE_HOME"] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert!(!mark.exists() && !state.exists(), "it ran, or a directory was made");
 }
 
 async fn what_is_shown_is_shown_and_one_line_says_that_it_is_not_kept(bed: &Bed) {

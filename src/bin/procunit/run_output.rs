@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use procunit::ProcHandle;
 use procunit::ProcStatus;
@@ -71,8 +71,10 @@ impl OutputArgs {
 fn target(output: &Output) -> anyhow::Result<Output> {
     let Output::File(path) = output else { return Ok(output.clone()) };
     let absolute = std::path::absolute(Path::new(path)).with_context(|| format!("file:{path}"))?;
-    let absolute = without_parents(absolute).into_os_string().into_string();
-    Ok(Output::File(absolute.unwrap_or_else(|lossy| lossy.to_string_lossy().into_owned())))
+    match without_parents(absolute).into_os_string().into_string() {
+        Ok(absolute) => Ok(Output::File(absolute)),
+        Err(other) => bail!("file:{path}: {} is not UTF-8, and a unit takes no other path", other.display()),
+    }
 }
 
 /// systemd takes no path with `..`, and refuses the launch when the file has been made.
