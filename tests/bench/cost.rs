@@ -78,10 +78,10 @@ fn runtime() -> std::io::Result<Runtime> {
 
 fn bench(options: &Options) -> anyhow::Result<ExitCode> {
     let (plan, runtime) = (if options.quick { Plan::quick() } else { Plan::full() }, runtime()?);
-    let machine = runtime.block_on(machine::describe())?;
+    let (machine, parts) = (runtime.block_on(machine::describe())?, options.parts());
     let measured = runtime.block_on(async {
         tokio::select! {
-            measured = measure(&plan, options.parts()) => measured,
+            measured = measure(&plan, &parts) => measured,
             interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Into::into).and_then(|()| bail!("interrupted")),
         }
     });

@@ -33,16 +33,10 @@ impl Part {
         Self::Follow,
     ];
 
-    /// Those without the journal, whose figures are too small for a gross loss to show in a short run.
-    const QUICK: [Self; 7] = [
-        Self::Launch,
-        Self::Commands,
-        Self::Live,
-        Self::Delays,
-        Self::Stop,
-        Self::Native,
-        Self::Instructions,
-    ];
+    /// Whether a short run has it: not those with the journal, whose figures are too small for a gross loss to show there.
+    const fn is_quick(self) -> bool {
+        !matches!(self, Self::Pass | Self::Tee | Self::Journal | Self::Follow)
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -91,12 +85,11 @@ impl Options {
         Ok(options)
     }
 
-    pub(crate) fn parts(&self) -> &[Part] {
-        match (self.parts.is_empty(), self.quick) {
-            (false, _) => &self.parts,
-            (true, true) => &Part::QUICK,
-            (true, false) => &Part::ALL,
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        if !self.parts.is_empty() {
+            return self.parts.clone();
         }
+        Part::ALL.into_iter().filter(|part| !self.quick || part.is_quick()).collect()
     }
 }
 

@@ -70,7 +70,8 @@ impl Task {
         self.ask_for_launch((spec, None), facts, turn, move |result| Outcome::Launched { key, result });
     }
 
-    /// Has the launcher start a run, with the streams of an earlier one or with new ones. Where this manager is gone when it has, nobody will ask for it, and it is undone.
+    /// Has the launcher start a run, with the streams of an earlier one or with new ones. Where this manager is gone when it
+    /// has, nobody will ask for it, and it is undone.
     pub(super) fn ask_for_launch(
         &self,
         (spec, streams): (Box<ProcSpec>, Option<Streams>),
