@@ -32,17 +32,22 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 
 /// The same, with the standard input that it has.
 pub(crate) fn run_with(command: &mut Command) -> Ran {
+    run_for(BOUND, command)
+}
+
+/// The same of one that may have much to do.
+pub(crate) fn run_for(bound: Duration, command: &mut Command) -> Ran {
     let label = format!("{command:?}");
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.unwrap_or_else(|error| panic!("{label}: {error}"));
     let pid = child.id();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
-    if let Ok(output) = told.recv_timeout(BOUND) {
+    if let Ok(output) = told.recv_timeout(bound) {
         return Ran(output.unwrap_or_else(|error| panic!("{label}: {error}")));
     }
     let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-    panic!("{label} took more than {BOUND:?}");
+    panic!("{label} took more than {bound:?}");
 }
 
 /// A command that was run.
