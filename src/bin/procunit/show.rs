@@ -25,9 +25,15 @@ fn quiet_on_closed_pipe(written: io::Result<()>) -> io::Result<()> {
 }
 
 /// One line of words, on stderr. Where nobody can read it any more, as on a terminal that was closed, it is lost,
-/// which is no reason to end in another way.
+/// which is no reason to end in another way. It is written in one piece: a program that writes there too writes before it or
+/// behind it.
 pub(crate) fn say(words: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{words}");
+    let line = format!("{words}\n");
+    let line = match anstream::stderr().current_choice() {
+        anstream::ColorChoice::Never => anstream::adapter::strip_str(&line).to_string(),
+        _ => line,
+    };
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Data without an end of line of its own, any bytes.
