@@ -104,6 +104,27 @@ impl Journald {
         let len = self.socket.recv(&mut buffer).unwrap();
         fields(&buffer[..len])
     }
+
+    /// How many datagrams it has that it has not received.
+    fn waiting(&self) -> usize {
+        self.socket.set_nonblocking(true).unwrap();
+        std::iter::from_fn(|| self.socket.recv(&mut [0; 4096]).ok()).count()
+    }
+}
+
+fn all_read(mut read: io::PipeReader) -> thread::JoinHandle<io::Result<String>> {
+    thread::spawn(move || {
+        let mut got = String::new();
+        read.read_to_string(&mut got).map(|_| got)
+    })
+}
+
+async fn ended_all_the_same(pump: &Pump) {
+    soon("an end all the same", async {
+        until("an end", || pump.account().ended).await;
+        pump.handed_on().await;
+    })
+    .await;
 }
 
 fn value<'a>(entry: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
@@ -356,26 +377,18 @@ async fn the_journal_gets_every_line_in_order_with_the_run_that_is_known_by_then
 #[tokio::test]
 async fn a_journald_that_reads_nothing_costs_lines_that_are_counted_and_a_bounded_wait() {
     let journald = Journald::new();
-    let (mut read, to) = io::pipe().unwrap();
+    let (read, to) = io::pipe().unwrap();
     let journal = Some(journald.tap(Duration::from_millis(300)));
     let copy = CopyTo::Descriptor(to.into());
     let (pump, write) = start(Taps { copy, journal, ..taps() });
     let text = numbered(0..10_000);
     let writer = written(write, text.clone().into_bytes());
-    let reader = thread::spawn(move || {
-        let mut got = String::new();
-        read.read_to_string(&mut got).map(|_| got)
-    });
-    soon("an end all the same", async {
-        until("an end", || pump.account().ended).await;
-        pump.handed_on().await;
-    })
-    .await;
+    let reader = all_read(read);
+    ended_all_the_same(&pump).await;
     writer.join().unwrap().unwrap();
     assert_eq!(reader.join().unwrap().unwrap(), text);
     let account = pump.account();
-    journald.socket.set_nonblocking(true).unwrap();
-    let taken = std::iter::from_fn(|| journald.socket.recv(&mut [0; 4096]).ok()).count();
+    let taken = journald.waiting();
     assert_eq!(account.journal_lost + taken as u64, 10_000);
     assert_eq!(account.journal_loss, Some(Loss::Stalled));
 }
@@ -383,27 +396,19 @@ async fn a_journald_that_reads_nothing_costs_lines_that_are_counted_and_a_bounde
 #[tokio::test]
 async fn who_is_in_a_hurry_does_not_wait_for_a_journald_that_reads_nothing_and_gets_every_byte() {
     let journald = Journald::new();
-    let (mut read, to) = io::pipe().unwrap();
+    let (read, to) = io::pipe().unwrap();
     let (copy, journal) = (CopyTo::Descriptor(to.into()), Some(journald.tap(2 * SOON)));
     let (pump, write) = start(Taps { copy, journal, ..taps() });
     let text = numbered(0..10_000);
     let writer = written(write, text.clone().into_bytes());
-    let reader = thread::spawn(move || {
-        let mut got = String::new();
-        read.read_to_string(&mut got).map(|_| got)
-    });
+    let reader = all_read(read);
     until("something is read", || pump.account().bytes > 0).await;
     pump.hurry(Duration::from_millis(100));
-    soon("an end all the same", async {
-        until("an end", || pump.account().ended).await;
-        pump.handed_on().await;
-    })
-    .await;
+    ended_all_the_same(&pump).await;
     writer.join().unwrap().unwrap();
     assert_eq!(reader.join().unwrap().unwrap(), text);
     let account = pump.account();
-    journald.socket.set_nonblocking(true).unwrap();
-    let taken = std::iter::from_fn(|| journald.socket.recv(&mut [0; 4096]).ok()).count();
+    let taken = journald.waiting();
     assert!(account.journal_lost > 0);
     assert_eq!(account.journal_lost + taken as u64, 10_000);
 }
