@@ -11,6 +11,8 @@ use procunit::id::ProcId;
 use procunit::launcher::systemd::SystemdLauncher;
 use procunit::spec::{Lifetime, Output, ProcSpec, defaults};
 use procunit::{ProcHandle, ProcManager};
+use tokio::task::JoinSet;
+
 use support::{BOUND, Cleanup, procunit, run_for};
 
 const BEYOND: usize = 5;
@@ -28,9 +30,13 @@ async fn beyond_a_thousand_ended_procs_the_oldest_go_and_it_is_told() {
     for number in 0..BEYOND {
         start(&manager, procs.id(&format!("old-{number}"))).await.wait().await.expect("its end");
     }
+    // In any order: all of them are newer.
+    let mut newer = JoinSet::new();
     for number in 0..defaults::ENDED_DETACHED_UNITS {
-        start(&manager, procs.id(&format!("new-{number}"))).await.wait().await.expect("its end");
+        let (manager, id) = (manager.clone(), procs.id(&format!("new-{number}")));
+        newer.spawn(async move { start(&manager, id).await.wait().await.expect("its end") });
     }
+    newer.join_all().await;
     // What is held is not kept by systemd alone.
     drop(manager);
     let id = procs.id("last");
